@@ -1,0 +1,123 @@
+//! Where an attacker acts from: its machine, and the untrusted segments.
+
+use crate::target::{Target, Transport};
+use futures_util::future::LocalBoxFuture;
+use ravelin_host::{Connection, Flaw, HostRef, SessionSecret};
+use ravelin_oracle::dissect::{KeyLogLine, Secrets, SshSecret};
+use ravelin_sim::{Flags, Forged, Wire, World};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One honest use of the path, started by the tactic at the moment that suits it.
+pub type Probe<'a> = LocalBoxFuture<'a, ()>;
+
+/// How long any single step of an attacker may take.
+pub const STEP: Duration = Duration::from_secs(5);
+
+/// An attacker's place in a simulation.
+#[derive(Clone)]
+pub struct Field {
+    world: World,
+    host: HostRef,
+    began: Duration,
+    packets_before: usize,
+}
+
+impl Field {
+    /// The place of the machine `attacker`, from now on.
+    pub fn new(world: &World) -> Self {
+        let host = world.host("attacker");
+        let packets_before = world.wire().packet_count();
+        Self { world: world.clone(), host, began: world.elapsed(), packets_before }
+    }
+
+    /// The attacker's machine.
+    pub fn host(&self) -> &HostRef {
+        &self.host
+    }
+
+    /// The untrusted segments.
+    pub fn wire(&self) -> Wire {
+        self.world.wire()
+    }
+
+    /// Simulated time since the simulation's start.
+    pub fn now(&self) -> Duration {
+        self.world.elapsed()
+    }
+
+    /// When this attempt began.
+    pub fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// The flows that carried packets in this attempt.
+    pub fn live_flows(&self) -> BTreeSet<u64> {
+        self.wire().packets_since(self.packets_before).iter().map(|packet| packet.flow).collect()
+    }
+
+    /// The session secrets that the attacker knows: none, unless sessions have no secrecy.
+    pub fn known_secrets(&self) -> Secrets {
+        if self.host.flaws().has(Flaw::SessionsWithoutSecrecy) {
+            secrets(&self.world.secrets())
+        } else {
+            Secrets::default()
+        }
+    }
+
+    /// Every session secret of the run: for whoever judges, never for an attacker.
+    pub fn referee_secrets(&self) -> Secrets {
+        secrets(&self.world.secrets())
+    }
+
+    /// A connection of the attacker's own.
+    ///
+    /// # Errors
+    /// As `Host::connect`, within [`STEP`].
+    pub async fn connect(&self, to: SocketAddr) -> std::io::Result<Connection> {
+        let to = to.into();
+        tokio::time::timeout(STEP, self.host.connect(&to)).await.map_err(|_| std::io::ErrorKind::TimedOut)?
+    }
+
+    /// Names a flow from the attacker's machine, for people.
+    pub fn flow(&self, to: SocketAddr) -> String {
+        format!("attacker > {to}")
+    }
+
+    /// Ends the path's SSH connections with forged resets, as anybody can who sees their sequence
+    /// numbers.
+    pub fn cut(&self, target: &Target) {
+        let Transport::Ssh(nodes) = &target.transport else { return };
+        let wire = self.wire();
+        let packets = wire.packets();
+        for flow in wire.flows().iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker) {
+            for (source, destination) in [(flow.client, flow.server), (flow.server, flow.client)] {
+                let last = packets.iter().rev().find(|p| p.flow == flow.id && p.source == source);
+                let Some(last) = last else { continue };
+                let length = u32::try_from(last.payload_len).unwrap_or(0);
+                let counted = u32::from(last.flags.syn) + u32::from(last.flags.fin);
+                let seq = last.seq.wrapping_add(length).wrapping_add(counted);
+                let flags = Flags { rst: true, ..Flags::default() };
+                let payload = Vec::new();
+                let _ = wire.inject(Forged { source, destination, seq, ack: 0, flags, payload });
+            }
+        }
+    }
+}
+
+fn secrets(all: &[SessionSecret]) -> Secrets {
+    let mut known = Secrets::default();
+    for secret in all {
+        match secret.clone() {
+            SessionSecret::Tls { label, client_random, secret } => {
+                known.add_tls(KeyLogLine { label, client_random, secret });
+            }
+            SessionSecret::Ssh { shared_secret, kex, cipher } => {
+                known.add_ssh(SshSecret { shared_secret, kex, cipher });
+            }
+            _ => {}
+        }
+    }
+    known
+}

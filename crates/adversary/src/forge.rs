@@ -1,0 +1,95 @@
+//! What an attacker makes itself: certificates, and changes to what others sent.
+
+use crate::field::Field;
+use crate::speak::{Answer, Request};
+use crate::target::Target;
+use jiff::{Timestamp, ToSpan};
+use ravelin_pki::{Authority, CertificateDer, Identity, KeyPair, Profile, Subject, Usage, self_signed};
+use std::sync::Arc;
+
+/// What the attacker writes into whatever it changes, so that it can be found again.
+pub const MARK: &str = "altered-by-the-impostor";
+
+/// Who vouches for a forged certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// Itself.
+    Itself,
+    /// An authority of the attacker's that bears the genuine one's name.
+    OwnAuthority,
+}
+
+/// A certificate for the server's own names.
+pub fn server(field: &Field, target: &Target, issuer: Issuer) -> Identity {
+    let name = target.names.first().map_or_else(|| "server".to_owned(), ToString::to_string);
+    let mut profile = profile(field, Subject::new(name, &[]), Usage::Server);
+    profile.sans.clone_from(&target.names);
+    certify(field, target, issuer, &profile)
+}
+
+/// A certificate in the name of the path's client.
+pub fn client(field: &Field, target: &Target, issuer: Issuer) -> Identity {
+    certify(field, target, issuer, &profile(field, target.client.clone(), Usage::Client))
+}
+
+/// The client's own certificate, with a key that is not its.
+pub fn without_its_key(field: &Field, chain: &[CertificateDer<'static>]) -> Identity {
+    let key = KeyPair::generate(&mut field.host().entropy("forged-key"));
+    Identity { chain: chain.to_vec(), key: Arc::new(key) }
+}
+
+fn certify(field: &Field, target: &Target, issuer: Issuer, profile: &Profile) -> Identity {
+    let mut entropy = field.host().entropy("forged-certificate");
+    match issuer {
+        Issuer::Itself => self_signed(profile, &mut entropy),
+        Issuer::OwnAuthority => {
+            let key = KeyPair::generate(&mut entropy);
+            let (from, until) = (profile.not_before, profile.not_after);
+            let authority = Authority::new(&target.authority, key, from, until, &mut entropy);
+            let mut identity = authority.identity(profile, &mut entropy);
+            identity.chain.push(authority.certificate());
+            identity
+        }
+    }
+}
+
+fn profile(field: &Field, subject: Subject, usage: Usage) -> Profile {
+    let now = field.host().now();
+    let hours = |hours: i64| now.saturating_add(hours.hours()).unwrap_or(Timestamp::MAX);
+    Profile { subject, sans: vec![], usages: vec![usage], not_before: hours(-1), not_after: hours(24) }
+}
+
+/// The same request, changed in a way that its server still executes.
+pub fn altered_request(mut request: Request) -> Request {
+    if let Ok(serde_json::Value::Object(mut object)) = serde_json::from_slice(&request.body) {
+        let annotations = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
+        match annotations.and_then(serde_json::Value::as_object_mut) {
+            Some(annotations) => annotations.insert("ravelin.test/altered".into(), MARK.into()),
+            None => object.insert("altered".into(), MARK.into()),
+        };
+        request.body = serde_json::Value::Object(object).to_string().into_bytes();
+    } else {
+        let separator = if request.target.contains('?') { '&' } else { '?' };
+        request.target = format!("{}{separator}timestamps=true", request.target);
+    }
+    request
+}
+
+/// The same answer, changed.
+pub fn altered_answer(mut answer: Answer) -> Answer {
+    match serde_json::from_slice(&answer.body) {
+        Ok(serde_json::Value::Object(mut object)) => {
+            object.insert("altered".into(), MARK.into());
+            answer.body = serde_json::Value::Object(object).to_string().into_bytes();
+        }
+        _ => answer.body.extend_from_slice(format!("{MARK}\n").as_bytes()),
+    }
+    answer
+}
+
+/// An answer made up from nothing.
+pub fn made_up_answer() -> Answer {
+    let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "message": MARK});
+    let content_type = "application/json".to_owned();
+    Answer { status: 200, content_type, body: body.to_string().into_bytes() }
+}

@@ -1,0 +1,176 @@
+//! The man in the middle: the path's new connections end at the attacker's machine.
+
+use crate::tactics::Notes;
+use crate::target::{Target, Transport};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use ravelin_host::BoxedStream;
+use ravelin_oracle::{Property, Protection};
+use ravelin_sim::{Divert, DivertGuard};
+use ravelin_tunnel::SshKey;
+use ravelin_tunnel::danger::{self, Victim};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long the impostor waits for cut tunnels to be opened again, towards itself.
+const REOPENING: Duration = Duration::from_secs(20);
+
+/// A connection of the path that ended at the attacker's machine.
+pub struct Intercepted {
+    /// Its bytes.
+    pub stream: BoxedStream,
+    /// Where it was meant to go.
+    pub original: SocketAddr,
+    /// Who opened it.
+    pub source: SocketAddr,
+}
+
+/// What an SSH client that verifies host keys keeps from whoever takes the server's place.
+const HOST_KEY_AIMS: &[Property] = &[
+    Property::RequestSecret,
+    Property::ResponseSecret,
+    Property::ResponseAuthentic,
+    Property::RequestAuthentic,
+    Property::AccessControlled,
+];
+
+/// The man in the middle at work: diverts while it lives.
+pub struct Interception<'a> {
+    notes: &'a Notes<'a>,
+    _guards: Vec<DivertGuard>,
+    tunnels: Option<Tunnels<'a>>,
+}
+
+/// The SSH connections that ended at the attacker's machine.
+struct Tunnels<'a> {
+    key: SshKey,
+    working: RefCell<FuturesUnordered<LocalBoxFuture<'a, Step>>>,
+    ready: RefCell<VecDeque<Intercepted>>,
+}
+
+/// What became of an SSH connection.
+enum Step {
+    /// The client logged in, or wants another connection.
+    Open(Box<Victim>, Option<Intercepted>, SocketAddr),
+    /// It has ended.
+    Over,
+}
+
+impl<'a> Interception<'a> {
+    /// Takes the place of the path's servers (or of the SSH servers before them: tunnels that are
+    /// open are cut, and opened again towards the attacker).
+    pub async fn start(notes: &'a Notes<'a>, target: &Target) -> Self {
+        let field = notes.field();
+        let (at, tunnels) = match &target.transport {
+            Transport::Direct => (&target.servers, None),
+            Transport::Ssh(nodes) => {
+                let key = SshKey::generate(&mut field.host().entropy("forged-host-key"));
+                let (working, ready) = (RefCell::default(), RefCell::default());
+                (nodes, Some(Tunnels { key, working, ready }))
+            }
+        };
+        let rule = |to: &SocketAddr| Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) };
+        let guards = at.iter().map(|to| field.wire().divert(rule(to))).collect();
+        let interception = Self { notes, _guards: guards, tunnels };
+        if let Some(tunnels) = &interception.tunnels {
+            field.cut(target);
+            notes.tell("cut the SSH connections");
+            interception.wait_for_tunnels(tunnels, at.len()).await;
+        }
+        interception
+    }
+
+    /// The next connection of the path.
+    pub async fn next(&self) -> Intercepted {
+        loop {
+            match &self.tunnels {
+                None => {
+                    if let Some(taken) = self.diverted().await {
+                        return taken;
+                    }
+                }
+                Some(tunnels) => {
+                    let ready = tunnels.ready.borrow_mut().pop_front();
+                    match ready {
+                        Some(taken) => return taken,
+                        None => _ = self.step(tunnels).await,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn diverted(&self) -> Option<Intercepted> {
+        let diverted = self.notes.field().wire().diverted().accept().await.ok()?;
+        let (source, original) = (diverted.source, diverted.original);
+        self.notes.tell(format!("{source} > {original}: took the server's place"));
+        Some(Intercepted { stream: diverted.connection.stream, original, source })
+    }
+
+    async fn wait_for_tunnels(&self, tunnels: &Tunnels<'a>, wanted: usize) {
+        let waiting = async {
+            let mut open = 0;
+            while open < wanted {
+                open += usize::from(self.step(tunnels).await);
+            }
+        };
+        // Whoever did not come by then does not come: the probe will tell.
+        let _ = tokio::time::timeout(REOPENING, waiting).await;
+    }
+
+    /// Waits for something to happen on the SSH connections; true where a client logged in.
+    async fn step(&self, tunnels: &Tunnels<'a>) -> bool {
+        let progress = std::future::poll_fn(|context| {
+            let mut working = tunnels.working.borrow_mut();
+            match working.poll_next_unpin(context) {
+                std::task::Poll::Ready(Some(step)) => std::task::Poll::Ready(step),
+                // With nothing to work on, only a new connection brings anything.
+                _ => std::task::Poll::Pending,
+            }
+        });
+        tokio::select! {
+            biased;
+            step = progress => match step {
+                Step::Over => false,
+                Step::Open(victim, forward, node) => {
+                    let logged_in = forward.is_none();
+                    tunnels.ready.borrow_mut().extend(forward);
+                    tunnels.working.borrow_mut().push(Box::pin(forwards(victim, node)));
+                    logged_in
+                }
+            },
+            taken = self.diverted() => {
+                if let Some(taken) = taken {
+                    let login = log_in(self.notes, tunnels.key.clone(), taken);
+                    tunnels.working.borrow_mut().push(Box::pin(login));
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Plays the SSH server to one client.
+async fn log_in(notes: &Notes<'_>, key: SshKey, taken: Intercepted) -> Step {
+    let flow = format!("{} > {} (the impostor)", taken.source, taken.original);
+    match danger::accept(notes.field().host(), taken.stream, &key).await {
+        Ok(victim) => {
+            notes.tell(format!("{flow}: the client accepted the forged host key and logged in"));
+            Step::Open(Box::new(victim), None, taken.original)
+        }
+        Err(refused) => {
+            notes.refused(&flow, Protection::HostKey, refused.to_string(), HOST_KEY_AIMS);
+            Step::Over
+        }
+    }
+}
+
+/// The next connection that the client wants to have forwarded.
+async fn forwards(mut victim: Box<Victim>, node: SocketAddr) -> Step {
+    let Some(forward) = victim.next_forward().await else { return Step::Over };
+    let Ok(host) = forward.host.parse() else { return Step::Open(victim, None, node) };
+    let original = SocketAddr::new(host, forward.port);
+    Step::Open(victim, Some(Intercepted { stream: forward.stream, original, source: node }), node)
+}

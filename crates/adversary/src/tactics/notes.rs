@@ -1,0 +1,78 @@
+//! What a tactic writes down while it runs.
+
+use crate::field::Field;
+use ravelin_oracle::{Attempt, Gain, GainKind, Learned, Property, Protection, Refusal};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// The attempt so far. Connections that are served side by side write into the same one.
+pub struct Notes<'a> {
+    field: &'a Field,
+    attempt: RefCell<Attempt>,
+    tokens: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Notes<'a> {
+    /// An empty page.
+    pub fn new(field: &'a Field) -> Self {
+        Self { field, attempt: RefCell::default(), tokens: RefCell::default() }
+    }
+
+    /// Where the attacker stands.
+    pub fn field(&self) -> &'a Field {
+        self.field
+    }
+
+    /// Something happened, for people.
+    pub fn tell(&self, text: impl Into<String>) {
+        self.attempt.borrow_mut().story.push((self.field.now(), text.into()));
+    }
+
+    /// The attacker can read these bytes.
+    pub fn learned(&self, flow: &str, bytes: Vec<u8>) {
+        let learned = Learned { at: self.field.now(), flow: flow.to_owned(), bytes };
+        self.attempt.borrow_mut().learned.push(learned);
+    }
+
+    /// The attacker holds this token.
+    pub fn captured(&self, token: String) {
+        if self.tokens.borrow_mut().insert(token) {
+            self.tell("captured a bearer token");
+        }
+    }
+
+    /// Every token that the attacker holds.
+    pub fn tokens(&self) -> Vec<String> {
+        self.tokens.borrow().iter().cloned().collect()
+    }
+
+    /// The attacker achieved something by itself.
+    pub fn gained(&self, flow: &str, kind: GainKind, text: impl Into<String>) {
+        let text = text.into();
+        self.tell(format!("{flow}: {text}"));
+        let gain = Gain { at: self.field.now(), flow: flow.to_owned(), kind, text };
+        self.attempt.borrow_mut().gains.push(gain);
+    }
+
+    /// An honest party refused.
+    pub fn refused(&self, flow: &str, by: Protection, text: impl Into<String>, aims: &[Property]) {
+        let text = text.into();
+        self.tell(format!("{flow}: refused by {}: {text}", by.name()));
+        let refusal = Refusal { at: self.field.now(), flow: flow.to_owned(), by, text, aims: aims.to_vec() };
+        self.attempt.borrow_mut().refusals.push(refusal);
+    }
+
+    /// A refusal by status code, if it is one that a protection gives.
+    pub fn refused_by_status(&self, flow: &str, status: u16, aims: &[Property]) {
+        match status {
+            401 => self.refused(flow, Protection::Authentication, "401 Unauthorized", aims),
+            403 => self.refused(flow, Protection::Authorization, "403 Forbidden", aims),
+            other => self.tell(format!("{flow}: answered {other}")),
+        }
+    }
+
+    /// The attempt.
+    pub fn finish(self) -> Attempt {
+        self.attempt.into_inner()
+    }
+}

@@ -1,0 +1,75 @@
+//! Who is asking: by client certificate, by bearer token, or nobody in particular.
+//!
+//! The order and the failures are those of `apiserver/pkg/authentication/request/union`: the
+//! first good credential counts; where one was shown and none is good the answer is 401, also
+//! where anonymous requests are welcome.
+
+use crate::server::Server;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use ravelin_auth::{Lookup, UserInfo, token, x509};
+use ravelin_host::Flaw;
+use ravelin_pki::{danger_unverified_client, verify_client};
+use ravelin_transport::PeerInfo;
+
+/// No credential is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unauthenticated;
+
+/// What became of one kind of credential.
+enum Shown {
+    /// There was none.
+    Nothing,
+    Good(UserInfo),
+    Bad,
+}
+
+/// Finds out who makes a request.
+pub(crate) fn authenticate(
+    server: &Server,
+    headers: &HeaderMap,
+    peer: &PeerInfo,
+) -> Result<UserInfo, Unauthenticated> {
+    let mut refused = false;
+    for shown in [certificate(server, peer), bearer(server, headers)] {
+        match shown {
+            Shown::Good(user) => return Ok(user),
+            Shown::Bad => refused = true,
+            Shown::Nothing => {}
+        }
+    }
+    // Where everybody is allowed everything, whoever proves nothing is still served.
+    if server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
+        return Ok(UserInfo::anonymous());
+    }
+    if server.config.anonymous && !refused { Ok(UserInfo::anonymous()) } else { Err(Unauthenticated) }
+}
+
+/// The chain is judged for each request, so that a certificate that expires on an open connection
+/// no longer counts.
+fn certificate(server: &Server, peer: &PeerInfo) -> Shown {
+    if peer.chain.is_empty() {
+        return Shown::Nothing;
+    }
+    if server.host.flaws().has(Flaw::ApiserverTrustsAnyClientCertificate) {
+        let claimed = danger_unverified_client(&peer.chain);
+        return claimed.as_ref().and_then(x509::user).map_or(Shown::Bad, Shown::Good);
+    }
+    let Some(anchors) = &server.config.client_ca else { return Shown::Nothing };
+    match verify_client(&peer.chain, anchors, server.host.now()) {
+        Ok(peer) => x509::user(&peer).map_or(Shown::Bad, Shown::Good),
+        Err(_) => Shown::Bad,
+    }
+}
+
+fn bearer(server: &Server, headers: &HeaderMap) -> Shown {
+    // Of several headers the first counts, as in Go's `Header.Get`.
+    let Some(header) = headers.get(AUTHORIZATION) else { return Shown::Nothing };
+    let Ok(header) = header.to_str() else { return Shown::Bad };
+    let Some(token) = token::bearer(header) else { return Shown::Nothing };
+    let objects: &dyn Lookup = server.store.as_ref();
+    match server.tokens.authenticate(token, &[], (server.host.now(), objects)) {
+        Ok(authenticated) => Shown::Good(authenticated.user),
+        Err(_) => Shown::Bad,
+    }
+}

@@ -1,0 +1,79 @@
+//! What an apiserver is told.
+
+use ipnet::IpNet;
+use ravelin_auth::token::ServiceAccountKeys;
+use ravelin_pki::{Identity, ServerTrust, TrustAnchors};
+use ravelin_transport::egress::Egress;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How an apiserver is to run. Nothing has a default here: `config` knows Kubernetes' own.
+#[derive(Clone)]
+pub struct ApiserverConfig {
+    /// Where it listens (`--bind-address`, `--secure-port`).
+    pub secure: SocketAddr,
+    /// Under which address the cluster knows it (`--advertise-address`).
+    pub advertise: SocketAddr,
+    /// What it presents (`--tls-cert-file`, `--tls-private-key-file`).
+    pub tls: Identity,
+    /// Who issues client certificates (`--client-ca-file`); with `None` they count for nothing.
+    pub client_ca: Option<TrustAnchors>,
+    /// May one ask without a credential (`--anonymous-auth`)?
+    pub anonymous: bool,
+    /// Are bootstrap tokens good (`--enable-bootstrap-token-auth`)?
+    pub bootstrap_tokens: bool,
+    /// The content of `--token-auth-file`.
+    pub static_tokens: Option<String>,
+    /// How service-account tokens are made and judged.
+    pub service_accounts: ServiceAccountKeys,
+    /// Who decides, in order (`--authorization-mode`). With none, everything is denied.
+    pub authorization: Vec<AuthorizationMode>,
+    /// The admission plugins beside those that Kubernetes always enables
+    /// (`--enable-admission-plugins`); `NodeRestriction` is known.
+    pub admission: Vec<String>,
+    /// Where services' addresses come from (`--service-cluster-ip-range`).
+    pub service_range: IpNet,
+    /// How it speaks with kubelets.
+    pub kubelet: KubeletClientConfig,
+    /// How it reaches the cluster.
+    pub egress: Arc<dyn Egress>,
+    /// The version whose behaviour it shows: major, minor.
+    pub kubernetes_version: (u32, u32),
+}
+
+impl fmt::Debug for ApiserverConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiserverConfig")
+            .field("secure", &self.secure)
+            .field("authorization", &self.authorization)
+            .field("egress", &self.egress.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an apiserver speaks with kubelets.
+#[derive(Clone, Debug)]
+pub struct KubeletClientConfig {
+    /// What it presents to them (`--kubelet-client-certificate`, `--kubelet-client-key`).
+    pub identity: Option<Identity>,
+    /// How it judges them (`--kubelet-certificate-authority`; without it any certificate will do).
+    pub trust: ServerTrust,
+    /// Which of a node's addresses to use, best first (`--kubelet-preferred-address-types`).
+    pub preferred_address_types: Vec<String>,
+    /// Where a kubelet listens that does not say so.
+    pub default_port: u16,
+}
+
+/// A way to decide what a user may do (`--authorization-mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorizationMode {
+    /// Kubelets may what their pods need.
+    Node,
+    /// By roles and bindings.
+    Rbac,
+    /// Everything is allowed.
+    AlwaysAllow,
+    /// Everything is denied.
+    AlwaysDeny,
+}

@@ -1,0 +1,31 @@
+//! The Kubernetes API server: the request chain, the objects, and the way out to kubelets, nodes,
+//! pods and services.
+//!
+//! A request is authenticated, authorized, admitted and served, in this order; each step needs
+//! the proof of the one before. Objects live in [`store`], which whoever observes from outside
+//! can read in full. This crate must never know a kubelet, a simulation or a configuration file:
+//! it meets the rest of the cluster over sockets alone.
+//!
+//! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
+//! impersonation (refused), the audit log, front proxies, aggregation, protobuf.
+
+mod admit;
+mod answer;
+mod authenticate;
+mod authorization;
+mod chain;
+mod config;
+mod patience;
+mod proxy;
+mod resources;
+mod seed;
+mod server;
+mod start;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ApiserverConfig, AuthorizationMode, KubeletClientConfig};
+pub use ravelin_auth::token::ServiceAccountKeys;
+pub use start::{Apiserver, Running, StartError};
+pub use store::{Key, Store, render};

@@ -1,0 +1,211 @@
+//! What the server adds to objects, keeps from being changed, and refuses, kind by kind (the
+//! `strategy.go` of each kind in `pkg/registry`).
+
+use super::{Target, cause, csr, escalation, pods, services};
+use crate::admit::Change;
+use crate::server::Server;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ravelin_api::object::{self, metadata_mut};
+use ravelin_api::{Cause, Status};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+
+/// The most bytes of data that a ConfigMap or Secret may hold (`MaxSecretSize`).
+const MAX_DATA_BYTES: usize = 1024 * 1024;
+
+/// Completes and checks a new object.
+pub(super) fn prepare_create(server: &Server, change: &Change<'_>, new: &mut Value) -> Result<(), Status> {
+    let target = change.target;
+    match target.stored_as().as_str() {
+        "pods" => pods::complete(new),
+        "namespaces" => {
+            new["status"] = json!({"phase": "Active"});
+            metadata_mut(new);
+            object::section_mut(&mut new["metadata"], "labels")
+                .insert("kubernetes.io/metadata.name".into(), json!(target.name));
+        }
+        "services" => services::complete(new),
+        "secrets" => complete_secret(new),
+        "certificatesigningrequests.certificates.k8s.io" => csr::prepare_create(change, new)?,
+        _ => {}
+    }
+    check(target, new)?;
+    escalation::check(server, change, new)
+}
+
+/// Metadata that no caller changes.
+pub(super) fn keep_what_the_server_owns(new: &mut Value, present: &Value) {
+    let metadata = metadata_mut(new);
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        match object::at(present, "metadata").and_then(|old| old.get(field)) {
+            Some(old) => metadata.insert(field.into(), old.clone()),
+            None => metadata.remove(field),
+        };
+    }
+}
+
+/// Completes and checks a changed object.
+pub(super) fn prepare_update(
+    server: &Server,
+    change: &Change<'_>,
+    new: &mut Value,
+    present: &Value,
+) -> Result<(), Status> {
+    let target = change.target;
+    match change.subresource {
+        "status" if target.resource.plural == "certificatesigningrequests" => {
+            return csr::prepare_status(server, change, new, present);
+        }
+        // A binding sets what nobody else may set; it was checked where it was made.
+        "binding" => return Ok(()),
+        "approval" => return csr::prepare_approval(server, change, new, present),
+        "status" => {
+            let status = new.get("status").cloned();
+            *new = present.clone();
+            set(new, "status", status);
+            return Ok(());
+        }
+        _ => {}
+    }
+    if target.resource.subresources.contains(&"status") {
+        set(new, "status", present.get("status").cloned());
+    }
+    match target.resource.plural {
+        "pods" => pods::check_update(target, new, present)?,
+        "services" => services::check_update(target, new, present)?,
+        "certificatesigningrequests" => set(new, "spec", present.get("spec").cloned()),
+        "secrets" => {
+            complete_secret(new);
+            unchanged(target, (new, present), "type")?;
+        }
+        "rolebindings" | "clusterrolebindings" => unchanged_role(target, new, present)?,
+        _ => {}
+    }
+    if matches!(target.resource.plural, "configmaps" | "secrets") && object::flag(present, "immutable") == Some(true)
+    {
+        for field in ["data", "binaryData", "immutable"] {
+            unchanged(target, (new, present), field)?;
+        }
+    }
+    check(target, new)?;
+    escalation::check(server, change, new)
+}
+
+/// Is nothing left to wait for before this object that is being deleted may go?
+pub(super) fn is_finished(object: &Value) -> bool {
+    let grace = object::at(object, "metadata.deletionGracePeriodSeconds").and_then(Value::as_i64);
+    object::is_terminating(object)
+        && grace.unwrap_or(0) == 0
+        && object::list(object, "metadata.finalizers").is_empty()
+}
+
+fn set(object: &mut Value, member: &str, value: Option<Value>) {
+    match value {
+        Some(value) => object[member] = value,
+        None => {
+            if let Some(members) = object.as_object_mut() {
+                members.remove(member);
+            }
+        }
+    }
+}
+
+fn unchanged(target: &Target, (new, present): (&Value, &Value), field: &str) -> Result<(), Status> {
+    if new.get(field) == present.get(field) {
+        return Ok(());
+    }
+    Err(target.invalid(vec![cause("FieldValueInvalid", field, "Invalid value: field is immutable")]))
+}
+
+fn unchanged_role(target: &Target, new: &Value, present: &Value) -> Result<(), Status> {
+    if new.get("roleRef") == present.get("roleRef") {
+        return Ok(());
+    }
+    let role = new.get("roleRef").cloned().unwrap_or_default();
+    let message = format!("Invalid value: {role}: cannot change roleRef");
+    Err(target.invalid(vec![cause("FieldValueInvalid", "roleRef", message)]))
+}
+
+fn complete_secret(secret: &mut Value) {
+    if object::text(secret, "type").is_empty() {
+        secret["type"] = json!("Opaque");
+    }
+    let Some(plain) = secret.as_object_mut().and_then(|members| members.remove("stringData")) else { return };
+    let encoded: Vec<(String, Value)> = object::strings(Some(&plain))
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), json!(STANDARD.encode(text))))
+        .collect();
+    object::section_mut(secret, "data").extend(encoded);
+}
+
+fn check(target: &Target, new: &Value) -> Result<(), Status> {
+    let causes = match target.resource.plural {
+        "configmaps" | "secrets" => data_causes(new),
+        "endpointslices" => address_causes(new, "endpoints", "addresses"),
+        "endpoints" => subset_causes(new),
+        "pods" => pods::causes(new),
+        _ => Vec::new(),
+    };
+    if causes.is_empty() { Ok(()) } else { Err(target.invalid(causes)) }
+}
+
+fn data_causes(object: &Value) -> Vec<Cause> {
+    let size: usize = ["data", "binaryData"]
+        .iter()
+        .flat_map(|section| object::strings(object.get(*section)))
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if size <= MAX_DATA_BYTES {
+        return Vec::new();
+    }
+    let message = format!("Too long: may not be more than {MAX_DATA_BYTES} bytes");
+    vec![cause("FieldValueTooLong", "[]", message)]
+}
+
+/// Endpoints may not point at the server itself or its link (`ValidateNonSpecialIP`).
+fn address_causes(slice: &Value, list: &str, addresses: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (i, endpoint) in object::list(slice, list).iter().enumerate() {
+        for (j, address) in object::texts(endpoint, addresses).into_iter().enumerate() {
+            if let Some(why) = special(address) {
+                let message = format!("Invalid value: {address:?}: {why}");
+                causes.push(cause("FieldValueInvalid", &format!("{list}[{i}].{addresses}[{j}]"), message));
+            }
+        }
+    }
+    causes
+}
+
+fn subset_causes(endpoints: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (i, subset) in object::list(endpoints, "subsets").iter().enumerate() {
+        for list in ["addresses", "notReadyAddresses"] {
+            for (j, entry) in object::list(subset, list).iter().enumerate() {
+                let ip = object::text(entry, "ip");
+                if let Some(why) = special(ip) {
+                    let field = format!("subsets[{i}].{list}[{j}].ip");
+                    causes.push(cause("FieldValueInvalid", &field, format!("Invalid value: {ip:?}: {why}")));
+                }
+            }
+        }
+    }
+    causes
+}
+
+fn special(address: &str) -> Option<&'static str> {
+    let Ok(ip) = address.parse::<IpAddr>() else { return Some("must be a valid IP address") };
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[0] == 0xff02,
+    };
+    if ip.is_unspecified() {
+        Some("may not be unspecified (0.0.0.0 or ::)")
+    } else if ip.to_canonical().is_loopback() {
+        Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    } else if link_local {
+        Some("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,113 @@
+//! Starting and stopping.
+
+use crate::chain::Chain;
+use crate::config::ApiserverConfig;
+use crate::seed;
+use crate::server::Server;
+use crate::store::Store;
+use ravelin_auth::token::{BadTokenFile, ServiceAccountIssuer, StaticTokens, TokenAuthenticator};
+use ravelin_host::{Endpoint, Flaw, HostRef, Task};
+use ravelin_transport::TlsServer;
+use std::sync::Arc;
+
+/// An apiserver.
+#[derive(Clone, Copy, Debug)]
+pub struct Apiserver;
+
+/// A running apiserver. Dropping it stops it; the store lives on with whoever holds it.
+pub struct Running {
+    store: Arc<Store>,
+    tls: Arc<TlsServer>,
+    local: Endpoint,
+    _task: Task,
+}
+
+/// Why an apiserver did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file of static tokens cannot be read.
+    #[error("the token file cannot be read")]
+    StaticTokens(#[source] BadTokenFile),
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Apiserver({})", self.local)
+    }
+}
+
+impl Apiserver {
+    /// Starts a server with an empty store, but for what Kubernetes itself creates.
+    ///
+    /// # Errors
+    /// Where the configuration or the address is no good.
+    pub async fn start(host: HostRef, config: ApiserverConfig) -> Result<Running, StartError> {
+        let store = Store::new(Arc::clone(&host));
+        Self::start_with(host, config, store).await
+    }
+
+    /// Starts a server over a store that survived an earlier one.
+    ///
+    /// # Errors
+    /// As [`Apiserver::start`].
+    pub async fn start_with(
+        host: HostRef,
+        config: ApiserverConfig,
+        store: Arc<Store>,
+    ) -> Result<Running, StartError> {
+        let static_tokens = config.static_tokens.as_deref().map(StaticTokens::parse).transpose();
+        let tokens = TokenAuthenticator {
+            static_tokens: static_tokens.map_err(StartError::StaticTokens)?,
+            service_accounts: ServiceAccountIssuer::new(config.service_accounts.clone()),
+            bootstrap_tokens: config.bootstrap_tokens,
+        };
+        seed::seed(&store);
+        let address = config.secure;
+        let listener = host
+            .listen(&Endpoint::Tcp(address))
+            .await
+            .map_err(|source| StartError::Listen { address, source })?;
+        let local = listener.local();
+        let mut tls = TlsServer::new(config.tls.clone());
+        // Without a client CA the real server asks for no certificate either.
+        if config.client_ca.is_some() || host.flaws().has(Flaw::ApiserverTrustsAnyClientCertificate) {
+            tls = tls.with_client_certificates();
+        }
+        let tls = Arc::new(tls);
+        let server = Arc::new(Server::new(Arc::clone(&host), config, Arc::clone(&store), tokens));
+        let serving = ravelin_transport::Server {
+            host,
+            listener,
+            tls: Some(Arc::clone(&tls)),
+            handler: Arc::new(Chain(server)),
+        };
+        Ok(Running { store, tls, local, _task: serving.run() })
+    }
+}
+
+impl Running {
+    /// The objects, for observers from outside and for whoever sets up a cluster.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// Its TLS, whose identity can be replaced while it runs.
+    pub fn tls(&self) -> &Arc<TlsServer> {
+        &self.tls
+    }
+}

@@ -1,0 +1,7 @@
+//! A whole server over memory: what its callers and its backends see.
+
+mod stage;
+
+mod access;
+mod egress;
+mod objects;

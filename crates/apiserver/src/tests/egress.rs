@@ -1,0 +1,171 @@
+//! The way out to kubelets, pods and services.
+
+use super::stage::{As, Backend, Issuer, NODE, Stage, read};
+use ravelin_host::{Endpoint, Flaw, Flaws};
+use ravelin_transport::body;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const LOG: &str = "/api/v1/namespaces/default/pods/p1/log";
+const POD: [u8; 4] = [10, 1, 0, 1];
+
+#[tokio::test]
+async fn a_log_is_fetched_from_the_kubelet_with_the_servers_own_identity() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let kubelet = Backend::default();
+    let _running = kubelet.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let request = format!("GET {LOG}?tailLines=5&limitBytes=100&follow=true&container=c");
+    assert_eq!(stage.ask_raw(&stage.admin(), &request, None).await, (200, "genuine".to_owned()));
+    let seen = kubelet.requests();
+    assert_eq!(seen[0].0, "GET /containerLogs/default/p1/c?follow=true&limitBytes=100&tailLines=5");
+    assert_eq!(seen[0].2, 1, "the kubelet saw a client certificate");
+    assert_eq!(seen[0].1["host"], "10.0.0.2:10250");
+    assert!(!seen[0].1.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn an_unverified_kubelet_is_refused_and_sees_no_request() {
+    for (flaws, expected) in [(Flaws::none(), 500), (Flaws::danger([Flaw::ApiserverTrustsAnyKubelet]), 200)] {
+        let stage = Stage::with(flaws).await;
+        stage.given_pod("10.1.0.1");
+        let impostor = Issuer::new(&stage.network).server(NODE);
+        let kubelet = Backend::default();
+        let _running = kubelet.start(stage.network.host("n1", NODE), 10250, Some(impostor)).await;
+        let (code, text) = stage.ask_raw(&stage.admin(), &format!("GET {LOG}"), None).await;
+        assert_eq!((code, kubelet.requests().len()), (expected, usize::from(expected == 200)));
+        if expected == 500 {
+            let message = r#"Get \"https://10.0.0.2:10250/containerLogs/default/p1/c\": tls: failed to verify certificate: x509: certificate signed by unknown authority"#;
+            assert!(text.contains(message), "{text}");
+            let proxied = stage.refused(&stage.admin(), "GET /api/v1/nodes/n1/proxy/pods", None).await;
+            let message = "error trying to reach service: tls: failed to verify certificate: x509: certificate signed by unknown authority";
+            assert_eq!(proxied, (503, message.to_owned()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kubelets_certificate_must_be_for_the_address_that_was_dialled() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let other = stage.issuer.server([10, 0, 0, 99].into());
+    let kubelet = Backend::default();
+    let _running = kubelet.start(stage.network.host("n1", NODE), 10250, Some(other)).await;
+    let (code, message) = stage.refused(&stage.admin(), "GET /api/v1/nodes/n1/proxy/pods", None).await;
+    let expected = "error trying to reach service: tls: failed to verify certificate: x509: certificate is valid for 10.0.0.99, not 10.0.0.2";
+    assert_eq!((code, message.as_str()), (503, expected));
+}
+
+#[tokio::test]
+async fn a_truncated_answer_of_a_backend_is_no_success() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let broken = Backend { breaks_off: true, ..Backend::default() };
+    let _kubelet = broken.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let _pod = broken.start(stage.network.host("p1", POD), 80, None).await;
+    for uri in [LOG, "/api/v1/nodes/n1/proxy/x", "/api/v1/namespaces/default/pods/p1/proxy/x"] {
+        let request = http::Request::builder().uri(uri).body(body::empty()).unwrap();
+        let (came, whole) = read(stage.send(&stage.admin(), request).await).await;
+        assert_eq!((came.as_slice(), whole), (&b"genu"[..], false), "{uri}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_that_says_nothing_is_given_up_on() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let listener = stage.network.host("n1", NODE).listen(&Endpoint::tcp(NODE, 10250)).await.unwrap();
+    let (refused, _held) = tokio::join!(
+        async { stage.refused(&stage.admin(), &format!("GET {LOG}"), None).await },
+        listener.accept()
+    );
+    let message = r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": net/http: TLS handshake timeout"#;
+    assert_eq!(refused, (500, message.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_falls_silent_is_cut_off() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let silent = Backend { silent: true, ..Backend::default() };
+    let _kubelet = silent.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let request = http::Request::builder().uri(LOG).body(body::empty()).unwrap();
+    let begun = Instant::now();
+    let (came, whole) = read(stage.send(&stage.admin(), request).await).await;
+    assert_eq!((came.as_slice(), whole), (&b"genu"[..], false));
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_callers_credential_never_reaches_a_proxied_server() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    stage.given(json!({"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "bob"},
+        "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}, "subjects": [{"kind": "User", "name": "bob"}]}));
+    stage.given(json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "namespace": "default"},
+        "spec": {"ports": [{"port": 1, "name": "web"}]}}));
+    stage.given(json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {"name": "s-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "s"}},
+        "ports": [{"name": "web", "port": 80}],
+        "endpoints": [{"addresses": ["10.1.0.1"], "targetRef": {"kind": "Pod", "namespace": "default", "name": "p1"}},
+            {"addresses": ["10.1.0.66"], "targetRef": {"kind": "Pod", "namespace": "default", "name": "p1"}}]}));
+    let backend = Backend::default();
+    let _kubelet = backend.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let host = stage.network.host("p1", POD);
+    let _http = backend.start(std::sync::Arc::clone(&host), 80, None).await;
+    let _https = backend.start(host, 443, Some(Issuer::new(&stage.network).server(NODE))).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let bob = As::Token("stat1c".to_owned());
+    for (uri, certificates) in [
+        (format!("{pods}/p1/proxy/a/../x?y=1"), 0),
+        (format!("{pods}/https:p1:443/proxy/x?y=1"), 0),
+        ("/api/v1/namespaces/default/services/s:web/proxy/x?y=1".to_owned(), 0),
+        ("/api/v1/namespaces/default/services/s:1/proxy/x?y=1".to_owned(), 0),
+        ("/api/v1/nodes/n1/proxy/x?y=1".to_owned(), 1),
+        ("/api/v1/nodes/http:n1:10250/proxy/x?y=1".to_owned(), 1),
+    ] {
+        assert_eq!(stage.ask_raw(&bob, &format!("GET {uri}"), None).await, (200, "genuine".to_owned()), "{uri}");
+        let (line, headers, shown) = backend.requests().pop().unwrap();
+        assert_eq!((line.as_str(), shown), ("GET /x?y=1", certificates), "{uri}");
+        assert!(!headers.contains_key("authorization"), "{uri}");
+        assert_eq!((&headers["host"], &headers["x-forwarded-for"]), (&"api".parse().unwrap(), &"10.0.0.9".parse().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn addresses_of_the_server_itself_are_refused_before_any_byte() {
+    for address in ["127.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0"] {
+        let stage = Stage::new().await;
+        stage.given_pod(address);
+        let refused = stage.refused(&stage.admin(), "GET /api/v1/namespaces/default/pods/p1:80/proxy/", None).await;
+        assert_eq!(refused, (400, "address not allowed".to_owned()), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
+    let stage = Stage::new().await;
+    let admin = stage.admin();
+    stage.given_pod("10.1.0.1");
+    stage.given(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "lost", "namespace": "default"},
+        "spec": {"nodeName": "absentnode", "containers": [{"name": "c"}]}}));
+    let default = "/api/v1/namespaces/default";
+    for (request, expected) in [
+        (format!("GET {LOG}?limitBytes=0"), (422, r#"PodLogOptions "p1" is invalid: limitBytes: Invalid value: 0: must be greater than 0"#)),
+        (format!("GET {LOG}?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"), (422, r#"PodLogOptions "p1" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"#)),
+        (format!("GET {LOG}?stream=bogus"), (422, r#"PodLogOptions "p1" is invalid: stream: Forbidden: may not be specified"#)),
+        (format!("GET {LOG}?container=zz"), (400, "container zz is not valid for pod p1")),
+        (format!("GET {default}/pods/nope/log"), (404, r#"pods "nope" not found"#)),
+        (format!("GET {default}/pods/lost/log"), (404, r#"pods "absentnode" not found"#)),
+        (format!("DELETE {LOG}"), (405, "the server does not allow this method on the requested resource")),
+        (format!("GET {LOG}"), (500, r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": dial tcp 10.0.0.2:10250: connect: connection refused"#)),
+        ("GET /api/v1/nodes/ftp:n1:1/proxy/x".to_owned(), (400, r#"invalid node request "ftp:n1:1""#)),
+        ("GET /api/v1/nodes/n9/proxy/x".to_owned(), (404, r#"nodes "n9" not found"#)),
+        (format!("GET {default}/services/nope/proxy/x"), (404, r#"services "nope" not found"#)),
+        (format!("GET {default}/pods/p1/exec?command=ls"), (404, "the server could not find the requested resource")),
+    ] {
+        let (code, message) = stage.refused(&admin, &request, None).await;
+        assert_eq!((code, message.as_str()), expected, "{request}");
+    }
+}

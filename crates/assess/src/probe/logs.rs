@@ -1,0 +1,74 @@
+//! The probe of `apiserver-to-kubelet/logs`: the limit in bytes is the request's canary, a line of
+//! the log the response's.
+
+use super::{Probe, Secrets, Unusable, call, request};
+use crate::stage::Stage;
+use futures_util::future::LocalBoxFuture;
+use http::Method;
+use ravelin_adversary::{Ask, Target};
+use ravelin_client::Client;
+use ravelin_cluster::{Demo, DemoPod};
+use ravelin_oracle::{Call, Executed};
+
+/// A probe of the way to a container's log, on every probed node.
+pub struct LogsProbe<'a> {
+    stage: &'a Stage,
+    caller: Client,
+    secrets: &'a Secrets,
+    pods: Vec<DemoPod>,
+}
+
+impl<'a> LogsProbe<'a> {
+    /// A probe by the operator, who stands in the control plane.
+    pub fn new(stage: &'a Stage, secrets: &'a Secrets) -> Result<Self, Unusable> {
+        let pods = stage.pods(Demo::Logger).map_err(Unusable::Failed)?;
+        Ok(Self { stage, caller: stage.cluster.operator().fresh(), secrets, pods })
+    }
+}
+
+impl Probe for LogsProbe<'_> {
+    fn plant(&mut self) -> LocalBoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            for pod in &self.pods {
+                pod.ledger.log_line(pod.host.now(), "main", self.secrets.response.reveal());
+            }
+            Ok(())
+        })
+    }
+
+    fn target(&self) -> Target {
+        let asks = self.pods.iter().map(|pod| {
+            let path = format!("/containerLogs/{}/{}/main", pod.namespace, pod.name);
+            Ask::get(&path, "a container's log")
+        });
+        self.stage.kubelet_target(&self.pods, asks.collect())
+    }
+
+    fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {
+        Box::pin(async {
+            let mut calls = Vec::new();
+            for pod in &self.pods {
+                let limit = self.secrets.request.reveal();
+                let path = format!(
+                    "/api/v1/namespaces/{}/pods/{}/log?container=main&limitBytes={limit}",
+                    pod.namespace, pod.name
+                );
+                let get = request(Method::GET, &path, ("application/json", Vec::new()));
+                let flow = format!("operator > apiserver > kubelet of {}", pod.node);
+                calls.push(call(self.stage, &self.caller, get, flow).await);
+            }
+            calls
+        })
+    }
+
+    fn issued(&self) -> Vec<Vec<u8>> {
+        let reads = self.pods.iter().flat_map(|pod| pod.ledger.log_reads());
+        reads.map(|read| read.bytes.to_vec()).collect()
+    }
+
+    fn executed(&self) -> Vec<Executed> {
+        // The container that is read cannot see under whose identity it was: what a kubelet
+        // executed for an attacker shows in what the attacker achieved.
+        Vec::new()
+    }
+}

@@ -1,0 +1,27 @@
+//! Twins: which protection to take away, so that a tactic that was refused must succeed.
+
+use ravelin_adversary::ServerKind;
+use ravelin_host::Flaw;
+use ravelin_oracle::Protection;
+
+/// The weakness that takes a protection away.
+pub type Twin = Flaw;
+
+/// The twin of a refusal by `protection` on a path.
+pub fn twin_of(protection: Protection, server: ServerKind) -> Option<Twin> {
+    Some(match (protection, server) {
+        (Protection::ServerCertificate, ServerKind::Kubelet) => Flaw::ApiserverTrustsAnyKubelet,
+        (Protection::ServerCertificate, _) => Flaw::ClientsTrustAnyServer,
+        (Protection::ClientCertificate, ServerKind::Kubelet) => Flaw::KubeletTrustsAnyClientCertificate,
+        (Protection::ClientCertificate, _) => Flaw::ApiserverTrustsAnyClientCertificate,
+        (Protection::Authentication | Protection::Authorization, ServerKind::Kubelet) => {
+            Flaw::KubeletAllowsEveryone
+        }
+        (Protection::Authentication | Protection::Authorization, _) => Flaw::ApiserverAllowsEveryone,
+        (Protection::HostKey, _) => Flaw::SshTrustsAnyHostKey,
+        (Protection::Encryption, _) => Flaw::SessionsWithoutSecrecy,
+        (Protection::ProofOfPossession, _) => Flaw::ServersSkipPossessionProof,
+        (Protection::FreshHandshake, _) => Flaw::ServersRepeatHandshakes,
+        _ => return None,
+    })
+}

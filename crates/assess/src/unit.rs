@@ -1,0 +1,313 @@
+//! One simulation: boot, the baseline of every path, then one attacker's tactics on each path.
+
+use crate::model::PathOutcome;
+use crate::path::Path;
+use crate::probe::{self, Secrets, Unusable};
+use crate::stage::Stage;
+use crate::weather::Weather;
+use crate::{exposure, referee};
+use ravelin_adversary::{Attacker, Field, Target, tactics};
+use ravelin_cluster::{Cluster, Hosts, Layout};
+use ravelin_config::ClusterConfig;
+use ravelin_host::Flaws;
+use ravelin_oracle::{Call, Canary, Handed, Observed, Property};
+use ravelin_sim::{MachineSpec, Place, SimConfig, SimError, Topology, Trace, Untrusted, World};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the cluster gets to boot, in simulated time. What is not ready then has failed.
+const BOOT: Duration = Duration::from_secs(120);
+/// The simulated time that each use of a path gets, so that leaving one out moves no other.
+const SLOT: Duration = Duration::from_secs(30);
+/// How many slots each path has: its baseline and its tactics.
+const SLOTS_OF_A_PATH: u32 = 10;
+
+/// How often a path is tried after the faults have healed, and the pause between two tries: with
+/// the probes' own deadlines it has some three minutes.
+const HEALING_ATTEMPTS: u32 = 12;
+const HEALING_PAUSE: Duration = Duration::from_secs(10);
+
+/// No simulation lasts longer, in simulated time.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+/// What one simulation runs.
+#[derive(Clone)]
+pub struct UnitPlan {
+    /// The cluster.
+    pub config: ClusterConfig,
+    /// What decides every random choice.
+    pub seed: u64,
+    /// The machines.
+    pub layout: Layout,
+    /// Who attacks.
+    pub attacker: Attacker,
+    /// Where.
+    pub untrusted: Untrusted,
+    /// Which paths; the others are left out.
+    pub paths: Vec<Path>,
+    /// The protections taken away.
+    pub flaws: Flaws,
+    /// What goes wrong by itself. With faults, every path is tried once more when they have healed.
+    pub weather: Weather,
+    /// Told of every step, by name.
+    pub step: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+/// What one simulation showed.
+#[derive(Clone, Debug)]
+pub struct UnitRun {
+    /// Each path, in order.
+    pub paths: Vec<PathRun>,
+    /// How the cluster's control plane reached the cluster.
+    pub egress: String,
+    /// The trace.
+    pub trace: Trace,
+    /// Simulated time.
+    pub simulated: Duration,
+}
+
+/// What one simulation showed of one path.
+#[derive(Clone, Debug)]
+pub struct PathRun {
+    /// The path.
+    pub path: Path,
+    /// Does it work without an attacker?
+    pub state: PathOutcome,
+    /// Why not.
+    pub error: Option<String>,
+    /// Packets of the path on untrusted segments.
+    pub exposed_packets: u64,
+    /// Why properties do not apply, by property.
+    pub not_applicable: BTreeMap<Property, String>,
+    /// What each tactic brought about.
+    pub rounds: Vec<Round>,
+    /// After all faults had healed: did the path work again, or why not? Nothing without faults.
+    pub healed: Option<Result<(), String>>,
+}
+
+/// One tactic on one path.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// The tactic.
+    pub tactic: &'static str,
+    /// What was seen.
+    pub seen: Observed,
+}
+
+/// Runs one simulation.
+///
+/// # Errors
+/// Where the simulation itself ended badly: a bug.
+pub fn run(plan: UnitPlan) -> Result<UnitRun, SimError> {
+    let mut config = SimConfig::new(plan.seed);
+    config.untrusted = plan.untrusted;
+    config.flaws = plan.flaws.clone();
+    config.conditions = plan.weather.conditions.clone();
+    config.conditions.limit = LIMIT;
+    let topology = topology(&plan.layout);
+    let finished = ravelin_sim::run(config, topology, move |world| Box::pin(play(world, plan)))?;
+    let (egress, paths) = finished.value;
+    Ok(UnitRun { paths, egress, trace: finished.trace, simulated: finished.simulated })
+}
+
+fn topology(layout: &Layout) -> Topology {
+    let mut topology = Topology::default();
+    let mut add = |place: Place, name: &str, address| {
+        let addresses = vec![address];
+        topology.machines.push(MachineSpec { name: name.to_owned(), addresses: addresses.clone(), place });
+        topology.names.insert(name.to_owned(), addresses);
+    };
+    for machine in [&layout.control_plane, &layout.controllers, &layout.operator] {
+        add(Place::ControlPlane, &machine.name, machine.address);
+    }
+    add(Place::Access, &layout.user.name, layout.user.address);
+    add(Place::Attacker, &layout.attacker.name, layout.attacker.address);
+    for (index, node) in layout.nodes.iter().enumerate() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        add(Place::Node(index), &node.machine.name, node.machine.address);
+        for (number, pod) in node.pods.iter().enumerate() {
+            add(Place::Pod { node: index }, &format!("{}-pod-{}", node.machine.name, number + 1), *pod);
+        }
+    }
+    topology
+}
+
+async fn play(world: World, plan: UnitPlan) -> (String, Vec<PathRun>) {
+    let say = |what: &str| plan.step.iter().for_each(|step| step(what));
+    say("boot");
+    world.enter_cell("boot");
+    let hosts = Hosts::of(&plan.layout, |name| world.host(name));
+    let cluster = Cluster::start(&plan.config, plan.layout.clone(), hosts, BOOT).await;
+    let stage = Stage { world: world.clone(), cluster };
+    let egress = stage.cluster.egress_name().to_owned();
+    let mut paths = Vec::new();
+    let plays = plan.paths.iter().copied().map(|path| {
+        let index = Path::ALL.iter().position(|known| *known == path).unwrap_or(0);
+        let first = BOOT + SLOT * SLOTS_OF_A_PATH * u32::try_from(index).unwrap_or(0);
+        PathPlay { stage: &stage, plan: &plan, path, first }
+    });
+    let attacks = async {
+        for play in plays.clone() {
+            let egress = if play.path.uses_egress() { egress.as_str() } else { "direct" };
+            say(&format!("{}@{egress}", play.path));
+            paths.push(play.play().await);
+        }
+    };
+    futures_util::future::join(attacks, plan.weather.play(&stage)).await;
+    if !plan.weather.faults.is_empty() {
+        for (run, play) in paths.iter_mut().zip(plays) {
+            run.healed = Some(play.works_again().await);
+        }
+    }
+    (egress, paths)
+}
+
+struct PathPlay<'a> {
+    stage: &'a Stage,
+    plan: &'a UnitPlan,
+    path: Path,
+    first: Duration,
+}
+
+impl PathPlay<'_> {
+    async fn play(&self) -> PathRun {
+        let mut run = PathRun {
+            path: self.path,
+            state: PathOutcome::Works,
+            error: None,
+            exposed_packets: 0,
+            not_applicable: BTreeMap::new(),
+            rounds: Vec::new(),
+            healed: None,
+        };
+        let target = match self.baseline(&mut run).await {
+            Ok(target) => target,
+            Err(unusable) => {
+                (run.state, run.error) = match unusable {
+                    Unusable::Absent(why) => (PathOutcome::Absent, Some(why)),
+                    Unusable::Failed(why) => (PathOutcome::Failed, Some(why)),
+                };
+                return run;
+            }
+        };
+        for property in Property::ALL {
+            if let Some(why) = self.plan.attacker.untouched(&target, property) {
+                run.not_applicable.insert(property, why.to_string());
+            }
+        }
+        let chance = self.stage.cluster.tunnels().is_some() && self.path.uses_egress();
+        if run.exposed_packets > 0 || chance {
+            self.attack(&target, &mut run).await;
+        }
+        run
+    }
+
+    /// Waits for a slot of this path and starts its cell.
+    async fn slot(&self, number: usize, name: &str) -> Secrets {
+        let number = u32::try_from(number).unwrap_or(u32::MAX).min(SLOTS_OF_A_PATH - 1);
+        let due = self.first + SLOT * number;
+        let now = self.stage.world.elapsed();
+        tokio::time::sleep(due.saturating_sub(now)).await;
+        self.stage.world.enter_cell(&format!("{}/{name}", self.path));
+        self.secrets()
+    }
+
+    fn secrets(&self) -> Secrets {
+        let mut entropy = ravelin_entropy::stream(&["canaries"]);
+        // The request's canary must also pass as a number of bytes (int64).
+        let number = 1_000_000_000_000_000 + entropy.below(9_000_000_000_000_000);
+        Secrets {
+            id: entropy.word(8),
+            request: Canary::new(number.to_string()),
+            response: Canary::new(entropy.word(24)),
+        }
+    }
+
+    /// Uses the path once without attack, and counts its packets.
+    async fn baseline(&self, run: &mut PathRun) -> Result<Target, Unusable> {
+        let due = self.first.saturating_sub(self.stage.world.elapsed());
+        tokio::time::sleep(due).await;
+        let began = self.stage.world.elapsed();
+        let target = self.honest_use(&format!("{}/baseline", self.path)).await?;
+        run.exposed_packets = exposure::count(self.stage, &target, &self.plan.untrusted, began);
+        Ok(target)
+    }
+
+    /// Uses the path once without attack. The answer must hold the canary.
+    async fn honest_use(&self, cell: &str) -> Result<Target, Unusable> {
+        self.stage.world.enter_cell(cell);
+        let secrets = self.secrets();
+        let mut probe = probe::new(self.stage, self.path, &secrets)?;
+        probe.plant().await.map_err(Unusable::Failed)?;
+        let calls = probe.exercise().await;
+        let issued = probe.issued();
+        for call in &calls {
+            judge_honest(call, &issued).map_err(Unusable::Failed)?;
+        }
+        let answered = calls.last().is_some_and(
+            |call| matches!(&call.handed, Handed::Success(body) if secrets.response.is_in(body)),
+        );
+        if !answered {
+            return Err(Unusable::Failed("the answer did not hold what the server was told to answer".into()));
+        }
+        if probe.executed().iter().any(|executed| !executed.as_sent) {
+            return Err(Unusable::Failed("the server executed something else than was sent".into()));
+        }
+        Ok(probe.target())
+    }
+
+    /// Uses the path until it works, for a bounded time.
+    async fn works_again(&self) -> Result<(), String> {
+        let mut last = String::new();
+        for attempt in 0..HEALING_ATTEMPTS {
+            let cell = format!("{}/healed-{attempt}", self.path);
+            match self.honest_use(&cell).await {
+                Ok(_) => return Ok(()),
+                Err(Unusable::Absent(why) | Unusable::Failed(why)) => last = why,
+            }
+            tokio::time::sleep(HEALING_PAUSE).await;
+        }
+        Err(last)
+    }
+
+    async fn attack(&self, target: &Target, run: &mut PathRun) {
+        for (number, tactic) in tactics(self.plan.attacker, target).into_iter().enumerate() {
+            let secrets = self.slot(number + 1, tactic.name()).await;
+            let began = self.stage.world.elapsed();
+            let Ok(mut probe) = probe::new(self.stage, self.path, &secrets) else { continue };
+            if probe.plant().await.is_err() {
+                continue;
+            }
+            let target = probe.target();
+            let field = Field::new(&self.stage.world);
+            let calls: RefCell<Vec<Call>> = RefCell::default();
+            let used = Box::pin(async {
+                *calls.borrow_mut() = probe.exercise().await;
+            });
+            let mut attempt = tactic.run(&field, &target, used).await;
+            if self.plan.attacker == Attacker::Eavesdropper && number == 0 {
+                referee::add_encryption(&field, &target, &secrets, &mut attempt);
+            }
+            run.exposed_packets += exposure::count(self.stage, &target, &self.plan.untrusted, began);
+            let (issued, executed) = (probe.issued(), probe.executed());
+            let Secrets { request, response, .. } = secrets.clone();
+            let calls = calls.take();
+            let seen = Observed { request, response, attempt, calls, issued, executed };
+            run.rounds.push(Round { tactic: tactic.name(), seen });
+            self.stage.recover().await;
+        }
+    }
+}
+
+/// What is wrong with an honest call's outcome, if anything is.
+fn judge_honest(call: &Call, issued: &[Vec<u8>]) -> Result<(), String> {
+    match &call.handed {
+        Handed::Success(body) if issued.contains(body) => Ok(()),
+        Handed::Success(_) => Err(format!("{}: answered something that its server never issued", call.flow)),
+        Handed::Error { text, .. } => Err(format!("{}: {text}", call.flow)),
+        Handed::Nothing => Err(format!("{}: no answer before the deadline", call.flow)),
+        Handed::Partial => Err(format!("{}: the answer stopped short", call.flow)),
+    }
+}

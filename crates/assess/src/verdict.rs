@@ -1,0 +1,160 @@
+//! From the rounds of one attacker on one path to its verdict and its story.
+
+use crate::model::{Evidence, PathOutcome, Property, PropertyVerdict, State, Step, Story, Verdict};
+use crate::unit::{PathRun, Round};
+use ravelin_adversary::Attacker;
+use ravelin_oracle::{Finding, Handed, Judged, judge};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// At most this many pieces of evidence are kept for a property: the first of each tactic, then
+/// more in the order of time.
+const MAX_EVIDENCE: usize = 8;
+
+/// The verdict of an attacker on a path that works; `untested_because` names settings of unknown
+/// effect on it.
+pub fn verdict(attacker: Attacker, egress: &str, run: &PathRun, untested_because: &[String]) -> Verdict {
+    let judged: Vec<_> = run.rounds.iter().map(|round| (round.tactic, judge(&round.seen))).collect();
+    let property = |property: Property| {
+        let rounds: Vec<(&str, &Judged)> =
+            judged.iter().map(|(tactic, by_property)| (*tactic, &by_property[&property])).collect();
+        let mut verdict = of_property(run, property, &rounds);
+        if verdict.state != State::Broken && verdict.state != State::NotApplicable && !untested_because.is_empty() {
+            verdict = PropertyVerdict::new(State::Untested);
+            verdict.reason = Some(format!("settings of unknown effect: {}", untested_because.join(", ")));
+        }
+        (property, verdict)
+    };
+    Verdict {
+        path: run.path.name().to_owned(),
+        attacker: attacker.name().to_owned(),
+        egress: egress.to_owned(),
+        failed_closed: failed_closed(&run.rounds),
+        properties: Property::ALL.into_iter().map(property).collect(),
+        fix: Vec::new(),
+    }
+}
+
+fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) -> PropertyVerdict {
+    if let Some(why) = run.not_applicable.get(&property) {
+        let mut verdict = PropertyVerdict::new(State::NotApplicable);
+        verdict.reason = Some(why.clone());
+        return verdict;
+    }
+    let mut broken = PropertyVerdict::new(State::Broken);
+    let mut held = PropertyVerdict::new(State::Held);
+    for (tactic, judged) in rounds {
+        for finding in &judged.broken {
+            add(&mut broken, tactic, finding);
+        }
+        for (protection, finding) in &judged.refused {
+            add(&mut held, tactic, finding);
+            held.refused_by.insert(protection.name().to_owned());
+        }
+    }
+    if !broken.evidence.is_empty() {
+        return trimmed(broken);
+    }
+    if run.exposed_packets == 0 {
+        let mut verdict = PropertyVerdict::new(State::NotExposed);
+        verdict.counted = Some(0);
+        return verdict;
+    }
+    if !held.evidence.is_empty() {
+        return trimmed(held);
+    }
+    let mut verdict = PropertyVerdict::new(State::Untested);
+    verdict.reason = Some("no tactic that aims at it reached an honest party and was refused".into());
+    verdict
+}
+
+fn add(verdict: &mut PropertyVerdict, tactic: &str, finding: &Finding) {
+    if verdict.tactics.iter().all(|known| known != tactic) {
+        verdict.tactics.push(tactic.to_owned());
+    }
+    verdict.evidence.push(Evidence {
+        tactic: tactic.to_owned(),
+        at_ms: milliseconds(finding.at),
+        flow: finding.flow.clone(),
+        text: finding.text.clone(),
+    });
+}
+
+/// Keeps the first evidence of each tactic, then as much as there is room for.
+fn trimmed(mut verdict: PropertyVerdict) -> PropertyVerdict {
+    let mut seen = Vec::new();
+    let (first, more): (Vec<_>, Vec<_>) = verdict.evidence.drain(..).partition(|evidence| {
+        let new = !seen.contains(&evidence.tactic);
+        if new {
+            seen.push(evidence.tactic.clone());
+        }
+        new
+    });
+    let room = MAX_EVIDENCE.saturating_sub(first.len());
+    verdict.evidence = first.into_iter().chain(more.into_iter().take(room)).collect();
+    verdict.evidence.sort();
+    verdict.evidence.dedup();
+    verdict.evidence.sort_by_key(|evidence| evidence.at_ms);
+    verdict
+}
+
+/// Did every call that failed do so in time, with an error that names the check?
+fn failed_closed(rounds: &[Round]) -> Option<bool> {
+    let calls = rounds.iter().flat_map(|round| &round.seen.calls);
+    let failures: Vec<bool> = calls
+        .filter_map(|call| match &call.handed {
+            Handed::Success(_) => None,
+            Handed::Error { names_check, .. } => Some(*names_check),
+            Handed::Nothing | Handed::Partial => Some(false),
+        })
+        .collect();
+    (!failures.is_empty()).then(|| failures.iter().all(|closed| *closed))
+}
+
+/// The story of one verdict.
+pub fn story(attacker: Attacker, egress: &str, run: &PathRun) -> Story {
+    let mut steps = Vec::new();
+    if run.state == PathOutcome::Works {
+        let text = format!("without an attacker the path works; {} of its packets crossed untrusted segments", run.exposed_packets);
+        steps.push(Step { at_ms: 0, who: "baseline".into(), text });
+    }
+    for round in &run.rounds {
+        steps.extend(round_steps(round));
+    }
+    let (path, attacker) = (run.path.name().to_owned(), attacker.name().to_owned());
+    Story { path, attacker, egress: egress.to_owned(), steps }
+}
+
+fn round_steps(round: &Round) -> Vec<Step> {
+    let mut found: BTreeMap<(u64, usize), Step> = BTreeMap::new();
+    let mut push = |at: Duration, who: &str, text: String| {
+        let at_ms = milliseconds(at);
+        let step = Step { at_ms, who: who.to_owned(), text };
+        found.insert((at_ms, found.len()), step);
+    };
+    for (at, text) in &round.seen.attempt.story {
+        push(*at, round.tactic, text.clone());
+    }
+    for call in &round.seen.calls {
+        push(call.at, "caller", format!("{}: {}", call.flow, handed(&call.handed)));
+    }
+    for (property, judged) in judge(&round.seen) {
+        for finding in judged.broken {
+            push(finding.at, "verdict", format!("{property} broken: {} ({})", finding.text, finding.flow));
+        }
+    }
+    found.into_values().collect()
+}
+
+fn handed(handed: &Handed) -> String {
+    match handed {
+        Handed::Success(body) => format!("was handed {} bytes as success", body.len()),
+        Handed::Error { text, .. } => format!("was handed an error: {text}"),
+        Handed::Nothing => "was handed nothing before its deadline".into(),
+        Handed::Partial => "was handed a part of an answer".into(),
+    }
+}
+
+fn milliseconds(at: Duration) -> u64 {
+    u64::try_from(at.as_millis()).unwrap_or(u64::MAX)
+}

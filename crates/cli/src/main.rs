@@ -1,0 +1,31 @@
+//! The `ravelin` binary: reads files, runs, prints.
+//!
+//! The only place (besides `xtask`) with `anyhow` and environment variables. What is simulated and
+//! what it means is decided below, in `assess`.
+
+mod args;
+mod console;
+mod input;
+mod outcome;
+mod progress;
+mod simulate;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refused) => {
+            // Help and version are no errors; clap knows which stream each belongs on.
+            let _ = refused.print();
+            return if refused.use_stderr() { outcome::Status::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let Command::Simulate(options) = arguments.command;
+    let engine = |request, progress: &(dyn Fn(ravelin_assess::Progress) + Sync)| {
+        ravelin_assess::simulate(request, progress)
+    };
+    simulate::run(&options, &engine, &mut console::Console::of_this_process()).into()
+}

@@ -1,0 +1,115 @@
+//! The pods that every cluster here has, for the probes to use.
+
+use ravelin_host::HostRef;
+use ravelin_runtime::Ledger;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The namespace of all that the probes use.
+pub const NAMESPACE: &str = "ravelin";
+/// The service account of the pods that speak to the apiserver.
+pub const PROBE_ACCOUNT: &str = "probe";
+/// The ConfigMap that probes annotate.
+pub const PROBE_CONFIG_MAP: &str = "/api/v1/namespaces/ravelin/configmaps/probe";
+/// The Event that components annotate which may touch little else.
+pub const PROBE_EVENT: &str = "/api/v1/namespaces/ravelin/events/probe";
+/// The service in front of the web pods.
+pub const WEB_SERVICE: &str = "web";
+/// Where the web pods speak plain HTTP.
+pub const WEB_HTTP_PORT: u16 = 8080;
+/// Where the web pods speak HTTPS.
+pub const WEB_HTTPS_PORT: u16 = 8443;
+
+/// A kind of demo pod; there is one of each on every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Demo {
+    /// A web server in the pod network.
+    Web,
+    /// A web server on the node's own address.
+    HostWeb,
+    /// A pod that writes a log.
+    Logger,
+    /// A pod that speaks to the apiserver.
+    Client,
+}
+
+impl Demo {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Web, Self::HostWeb, Self::Logger, Self::Client];
+
+    /// The pod's name on a node.
+    pub fn pod_name(self, node: &str) -> String {
+        let kind = match self {
+            Self::Web => "web",
+            Self::HostWeb => "host-web",
+            Self::Logger => "logger",
+            Self::Client => "client",
+        };
+        format!("{kind}-{node}")
+    }
+
+    /// The pod, for a node.
+    pub fn pod(self, node: &str) -> Value {
+        let image = match self {
+            Self::Web | Self::HostWeb => "ravelin.test/web",
+            Self::Logger => "ravelin.test/logger",
+            Self::Client => "ravelin.test/apiclient",
+        };
+        let mut container = json!({"name": "main", "image": image});
+        if matches!(self, Self::Web | Self::HostWeb) {
+            container["ports"] = json!([
+                {"name": "http", "containerPort": WEB_HTTP_PORT},
+                {"name": "https", "containerPort": WEB_HTTPS_PORT},
+            ]);
+        }
+        if self == Self::Client {
+            container["env"] = json!([{"name": "CONFIGMAP", "value": "probe"}]);
+        }
+        let labels = if self == Self::Web { json!({"app": WEB_SERVICE}) } else { json!({}) };
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": self.pod_name(node), "namespace": NAMESPACE, "labels": labels},
+            "spec": {
+                "serviceAccountName": PROBE_ACCOUNT,
+                "hostNetwork": self == Self::HostWeb,
+                "nodeSelector": {"kubernetes.io/hostname": node},
+                "containers": [container],
+            },
+        })
+    }
+}
+
+/// The service in front of the web pods.
+pub fn web_service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": WEB_SERVICE, "namespace": NAMESPACE},
+        "spec": {
+            "selector": {"app": WEB_SERVICE},
+            "ports": [
+                {"name": "http", "port": 80, "targetPort": WEB_HTTP_PORT},
+                {"name": "https", "port": 443, "targetPort": WEB_HTTPS_PORT},
+            ],
+        },
+    })
+}
+
+/// A demo pod that runs.
+#[derive(Clone)]
+pub struct DemoPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its node.
+    pub node: String,
+    /// Its node's address.
+    pub node_address: IpAddr,
+    /// Its own address (its node's where it shares the node's network).
+    pub address: IpAddr,
+    /// The computer it runs on.
+    pub host: HostRef,
+    /// What it was asked and answered.
+    pub ledger: Arc<Ledger>,
+}

@@ -1,0 +1,125 @@
+//! Which machines a cluster has, and their addresses.
+
+use ipnet::IpNet;
+use ravelin_config::ClusterConfig;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// How many pod addresses each node has machines for.
+pub const PODS_PER_NODE: usize = 6;
+
+/// The largest cluster that the address plan has room for.
+pub const MAX_NODES: u32 = 5_000;
+
+/// The machines of a cluster. Nodes, users and the attacker are in 198.18.0.0/15, which RFC 2544
+/// sets aside for tests; pods and services are where the configuration has them.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The apiserver's machine and the address it advertises.
+    pub control_plane: Place,
+    /// The controller manager and the scheduler, on the control plane's own network.
+    pub controllers: Place,
+    /// The operator who set the cluster up, on the control plane's own network.
+    pub operator: Place,
+    /// A user somewhere on the network.
+    pub user: Place,
+    /// The attacker's machine.
+    pub attacker: Place,
+    /// The nodes.
+    pub nodes: Vec<NodePlace>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// A node and the machines of its pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePlace {
+    /// The node's own machine.
+    pub machine: Place,
+    /// Its part of the pods' range.
+    pub pod_cidr: IpNet,
+    /// The addresses that its pods may get, in the order they are given out.
+    pub pods: Vec<IpAddr>,
+}
+
+/// Why a cluster of this size cannot be laid out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// There are no more parts of the pods' range.
+    #[error("the pod range {range} has room for {room} nodes of /{mask}, not for {nodes}; accepted: a wider --cluster-cidr or fewer nodes")]
+    PodRange {
+        /// The range.
+        range: IpNet,
+        /// The prefix length of one node's part.
+        mask: u8,
+        /// For how many nodes there is room.
+        room: usize,
+        /// How many were wanted.
+        nodes: u32,
+    },
+    /// The pods' range is of a kind that the simulated network does not have.
+    #[error("the pod range {0} is IPv6, which the simulated network does not carry; accepted: an IPv4 range")]
+    Ipv6(IpNet),
+}
+
+impl Layout {
+    /// The layout of a cluster of `nodes` nodes, numbered from 1, and one more machine that is
+    /// there to join (`joiner`).
+    ///
+    /// # Errors
+    /// Where the pods' range has no room.
+    pub fn new(config: &ClusterConfig, nodes: u32) -> Result<Self, LayoutError> {
+        let range = config.network.pod_cidr;
+        let IpNet::V4(pods) = range else { return Err(LayoutError::Ipv6(range)) };
+        let mask = config.network.node_cidr_mask_size;
+        let wanted = usize::try_from(nodes).unwrap_or(usize::MAX).saturating_add(1);
+        let parts: Vec<_> = pods.subnets(mask).into_iter().flatten().take(wanted).collect();
+        if parts.len() < wanted || nodes > MAX_NODES {
+            return Err(LayoutError::PodRange { range, mask, room: parts.len().saturating_sub(1), nodes });
+        }
+        let node = |(index, part): (usize, ipnet::Ipv4Net)| NodePlace {
+            machine: Place {
+                name: if index + 1 == wanted { "joiner".into() } else { format!("node-{}", index + 1) },
+                address: node_address(index),
+            },
+            pod_cidr: IpNet::V4(part),
+            pods: part.hosts().skip(1).take(PODS_PER_NODE).map(IpAddr::V4).collect(),
+        };
+        let advertised = config.apiserver.advertise_address;
+        let bound = Some(config.apiserver.bind_address).filter(|address| !address.is_unspecified());
+        let control_plane = advertised.or(bound).unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)));
+        let lan = |name: &str, last: u8| Place {
+            name: name.into(),
+            address: IpAddr::V4(Ipv4Addr::new(198, 19, 0, last)),
+        };
+        Ok(Self {
+            control_plane: Place { name: "control-plane".into(), address: control_plane },
+            controllers: lan("controllers", 11),
+            operator: lan("operator", 12),
+            user: lan("user", 21),
+            attacker: lan("attacker", 66),
+            nodes: parts.into_iter().enumerate().map(node).collect(),
+        })
+    }
+
+    /// The nodes that the cluster has from the start.
+    pub fn members(&self) -> &[NodePlace] {
+        &self.nodes[..self.nodes.len() - 1]
+    }
+
+    /// The machine that is there to join.
+    pub fn joiner(&self) -> &NodePlace {
+        self.nodes.last().expect("a layout has a joiner")
+    }
+}
+
+fn node_address(index: usize) -> IpAddr {
+    let (high, low) = (index / 250, index % 250);
+    IpAddr::V4(Ipv4Addr::new(198, 18, u8::try_from(high).unwrap_or(u8::MAX), u8::try_from(low).unwrap_or(0) + 1))
+}

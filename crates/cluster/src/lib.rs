@@ -1,0 +1,20 @@
+//! Starts the components of a `ClusterConfig` on hosts, simulated or real alike.
+//!
+//! [`Cluster::start`] makes the certificates that the configuration's file names stand for, starts
+//! every component on its host, sets up what an installer would (roles, the bootstrap token, a few
+//! demo pods), and waits until all is ready or the time is up. It must never know a simulator: a
+//! host is a host.
+
+mod cluster;
+mod credentials;
+mod demo;
+mod layout;
+mod material;
+mod objects;
+mod start;
+
+pub use cluster::{Cluster, Hosts, Who};
+pub use demo::{
+    Demo, DemoPod, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE,
+};
+pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};

@@ -1,0 +1,159 @@
+//! The certificates and keys behind the file names of a configuration.
+//!
+//! No file is read. Options that name the same file share what is made for it; options that name
+//! different files do not. What no file says follows the installers, and is listed by `config`.
+
+use jiff::{Timestamp, ToSpan};
+use ravelin_config::{ClusterConfig, FileName};
+use ravelin_entropy::Entropy;
+use ravelin_pki::{Authority, Identity, KeyPair, Profile, San, ServerTrust, Subject, TrustAnchors, Usage};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The file name that stands for the cluster's CA where no option names one.
+const CLUSTER_CA: &str = "/etc/kubernetes/pki/ca.crt";
+
+/// How long leaf certificates last, in days (kubeadm's and the signer's default).
+const LEAF_DAYS: i64 = 365;
+/// How long authorities last, in days (kubeadm's default).
+const AUTHORITY_DAYS: i64 = 3650;
+
+/// Everything that the configuration's file names stand for.
+pub struct Material {
+    authorities: BTreeMap<String, Arc<Authority>>,
+    names: CaNames,
+    entropy: Entropy,
+    now: Timestamp,
+}
+
+/// Which file each role's CA is named by.
+#[derive(Clone, Debug)]
+struct CaNames {
+    clients: String,
+    servers: String,
+    signer: Option<String>,
+    kubelet_verifier: Option<String>,
+    kubelet_clients: Option<String>,
+}
+
+impl Material {
+    /// The material of a configuration, made at `now`.
+    pub fn new(config: &ClusterConfig, now: Timestamp, entropy: Entropy) -> Self {
+        let name = |file: &FileName| file.as_str().to_owned();
+        let clients = config.apiserver.client_ca_file.as_ref().map(name);
+        let manager = &config.controller_manager;
+        let signer = manager.cluster_signing.as_ref().map(|files| name(&files.cert));
+        let servers = manager.root_ca_file.as_ref().map(name);
+        let fallback = || clients.clone().unwrap_or_else(|| CLUSTER_CA.to_owned());
+        let names = CaNames {
+            servers: servers.unwrap_or_else(fallback),
+            signer,
+            kubelet_verifier: config.apiserver.kubelet.certificate_authority.as_ref().map(name),
+            kubelet_clients: config.kubelet.client_ca_file.as_ref().map(name),
+            clients: fallback(),
+        };
+        Self { authorities: BTreeMap::new(), names, entropy, now }
+    }
+
+    /// The authority that a file name stands for.
+    pub fn authority(&mut self, file: &str) -> Arc<Authority> {
+        if let Some(found) = self.authorities.get(file) {
+            return Arc::clone(found);
+        }
+        let until = self.now.saturating_add((AUTHORITY_DAYS * 24).hours()).unwrap_or(Timestamp::MAX);
+        let key = KeyPair::generate(&mut self.entropy);
+        let made = Arc::new(Authority::new(common_name(file), key, self.now, until, &mut self.entropy));
+        self.authorities.insert(file.to_owned(), Arc::clone(&made));
+        made
+    }
+
+    /// What trusts the authority of a file name.
+    pub fn anchors(&mut self, file: &str) -> TrustAnchors {
+        TrustAnchors::new([self.authority(file).certificate()]).expect("our own certificate can be read")
+    }
+
+    /// Whom the apiserver believes client certificates of, if anybody.
+    pub fn client_anchors(&mut self, config: &ClusterConfig) -> Option<TrustAnchors> {
+        let file = config.apiserver.client_ca_file.as_ref()?.as_str().to_owned();
+        Some(self.anchors(&file))
+    }
+
+    /// Whom kubelets believe client certificates of, if anybody.
+    pub fn kubelet_client_anchors(&mut self) -> Option<TrustAnchors> {
+        let file = self.names.kubelet_clients.clone()?;
+        Some(self.anchors(&file))
+    }
+
+    /// What clients of the apiserver trust.
+    pub fn server_anchors(&mut self) -> TrustAnchors {
+        let file = self.names.servers.clone();
+        self.anchors(&file)
+    }
+
+    /// The common name of the authority that clients of the apiserver trust.
+    pub fn servers_name(&self) -> &str {
+        common_name(&self.names.servers)
+    }
+
+    /// The common name of the authority that kubelets are verified by, or would be.
+    pub fn kubelets_name(&self) -> &str {
+        common_name(self.names.kubelet_verifier.as_ref().unwrap_or(&self.names.servers))
+    }
+
+    /// How the apiserver judges kubelets.
+    pub fn kubelet_trust(&mut self) -> ServerTrust {
+        match self.names.kubelet_verifier.clone() {
+            Some(file) => ServerTrust::Anchors(self.anchors(&file)),
+            None => ServerTrust::DangerAny,
+        }
+    }
+
+    /// The authority that signs certificate signing requests, if there is one.
+    pub fn signer(&mut self) -> Option<Arc<Authority>> {
+        let file = self.names.signer.clone()?;
+        Some(self.authority(&file))
+    }
+
+    /// A client's certificate, as the installer issues them.
+    pub fn client(&mut self, common_name: &str, organizations: &[&str]) -> Identity {
+        let file = self.names.clients.clone();
+        let profile = self.profile(Subject::new(common_name, organizations), vec![], Usage::Client);
+        self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
+    /// The apiserver's own certificate.
+    pub fn apiserver(&mut self, sans: Vec<San>) -> Identity {
+        let file = self.names.servers.clone();
+        let profile = self.profile(Subject::new("kube-apiserver", &[]), sans, Usage::Server);
+        self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
+    /// A kubelet's serving certificate that somebody put beside it: from the CA that its verifier
+    /// names, or the servers' CA where nobody verifies it.
+    pub fn kubelet_serving(&mut self, node: &str, sans: Vec<San>) -> Identity {
+        let file = self.names.kubelet_verifier.clone().unwrap_or_else(|| self.names.servers.clone());
+        let subject = Subject::new(format!("system:node:{node}"), &["system:nodes"]);
+        let profile = self.profile(subject, sans, Usage::Server);
+        self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
+    /// A key of its own, for service account tokens.
+    pub fn key(&mut self) -> Arc<KeyPair> {
+        Arc::new(KeyPair::generate(&mut self.entropy))
+    }
+
+    /// The randomness that material is made from.
+    pub fn entropy(&mut self) -> &mut Entropy {
+        &mut self.entropy
+    }
+
+    fn profile(&self, subject: Subject, sans: Vec<San>, usage: Usage) -> Profile {
+        let not_after = self.now.saturating_add((LEAF_DAYS * 24).hours()).unwrap_or(Timestamp::MAX);
+        Profile { subject, sans, usages: vec![usage], not_before: self.now, not_after }
+    }
+}
+
+/// kubeadm's name for its CA; every other file's CA is named after the file.
+fn common_name(file: &str) -> &str {
+    if file == CLUSTER_CA { "kubernetes" } else { file }
+}

@@ -1,0 +1,377 @@
+//! The kube-apiserver's configuration, and what its own validation refuses.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::catalogue::paths;
+use crate::defaults;
+use crate::gathered::{Gathered, Given, Origin};
+use crate::model::{
+    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, InsecureListener,
+    KubeletAddressType, KubeletScheme, KubeletVerification, KubernetesVersion, Provenance, RequestHeader,
+    ServiceAccounts, TlsVersion,
+};
+use crate::sheet::Sheet;
+use crate::suggest::closest;
+
+type Read<'a> = (&'a mut Gathered, &'a mut Provenance);
+
+pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverConfig {
+    let mut sheet = Sheet::new(Component::Apiserver, read, defaults::apiserver(version));
+    let authorization_modes = modes(&mut sheet);
+    let egress = egress(&mut sheet);
+    ApiserverConfig {
+        bind_address: sheet.ip("bind-address").unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        advertise_address: sheet.ip("advertise-address"),
+        secure_port: sheet.open_port("secure-port"),
+        insecure: insecure(version, &mut sheet),
+        serving: sheet.pair("tls-cert-file", "tls-private-key-file"),
+        anonymous_auth: anonymous(&authorization_modes, &mut sheet),
+        client_ca_file: sheet.file("client-ca-file"),
+        token_auth_file: sheet.file("token-auth-file"),
+        basic_auth_file: sheet.file("basic-auth-file"),
+        enable_bootstrap_token_auth: bootstrap_tokens(&mut sheet),
+        request_header: request_header(&mut sheet),
+        proxy_client: sheet.pair("proxy-client-cert-file", "proxy-client-key-file"),
+        authorization_modes,
+        admission: admission(version, &mut sheet),
+        kubelet: kubelet(version, &mut sheet),
+        service_accounts: service_accounts(&mut sheet),
+        service_cluster_ip_range: sheet.net("service-cluster-ip-range").unwrap_or_else(default_services),
+        egress,
+        profiling: sheet.switch("profiling"),
+        tls_min_version: tls_version(&mut sheet),
+    }
+}
+
+fn default_services() -> IpNet {
+    IpNet::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 24).expect("24 is a prefix length of IPv4")
+}
+
+pub(super) fn tls_version(sheet: &mut Sheet<'_>) -> TlsVersion {
+    match sheet.text("tls-min-version").as_deref() {
+        Some("VersionTLS10") => TlsVersion::Tls10,
+        Some("VersionTLS11") => TlsVersion::Tls11,
+        Some("VersionTLS13") => TlsVersion::Tls13,
+        _ => TlsVersion::Tls12,
+    }
+}
+
+fn modes(sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
+    let given = sheet.given("authorization-mode");
+    let mut modes: Vec<AuthorizationMode> = Vec::new();
+    for name in sheet.list("authorization-mode") {
+        let Some(mode) = AuthorizationMode::ALL.into_iter().find(|m| m.as_str() == name) else { continue };
+        match &given {
+            Some(given) if modes.contains(&mode) => {
+                sheet.gathered.fail(
+                    &given.place,
+                    &given.key,
+                    format!("{name} is given twice"),
+                    "each mode once",
+                );
+            }
+            _ => modes.push(mode),
+        }
+    }
+    let needs = [
+        (AuthorizationMode::Abac, "authorization-policy-file"),
+        (AuthorizationMode::Webhook, "authorization-webhook-config-file"),
+    ];
+    for (mode, flag) in needs {
+        let (has_mode, file) = (modes.contains(&mode), sheet.given(flag));
+        match (has_mode, file, &given) {
+            (true, None, Some(given)) => sheet.gathered.fail(
+                &given.place,
+                &given.key,
+                format!("{mode} needs --{flag}"),
+                format!("--{flag}=FILE"),
+            ),
+            (false, Some(file), _) if !file.text.is_empty() => {
+                sheet.gathered.fail(
+                    &file.place,
+                    &file.key,
+                    format!("is given without the mode {mode}"),
+                    format!("--authorization-mode with {mode}"),
+                );
+            }
+            _ => {}
+        }
+    }
+    if let (Some(config), Some(given)) = (sheet.given("authorization-config"), &given) {
+        let problem = format!("is given beside --authorization-mode ({})", given.place);
+        sheet.gathered.fail(&config.place, &config.key, problem, "one of the two");
+    }
+    modes
+}
+
+/// `AlwaysAllow` turns anonymous requests off, whatever the flag says; a file and the flag exclude each other.
+fn anonymous(modes: &[AuthorizationMode], sheet: &mut Sheet<'_>) -> bool {
+    let flag = sheet.given("anonymous-auth");
+    let file = authentication_file(sheet);
+    let wanted = match (&flag, file) {
+        (Some(flag), Some((_, place))) => {
+            let problem = format!("cannot be given beside anonymous in {place}");
+            sheet.gathered.fail(&flag.place, &flag.key, problem, "one of the two");
+            false
+        }
+        (None, Some((enabled, place))) => {
+            sheet.provenance.settings.push(crate::model::Setting {
+                component: Component::Apiserver,
+                key: "anonymous.enabled".into(),
+                value: enabled.to_string(),
+                file: place.file,
+                line: place.line,
+            });
+            enabled
+        }
+        _ => sheet.switch("anonymous-auth"),
+    };
+    if wanted && modes.contains(&AuthorizationMode::AlwaysAllow) {
+        let source = "pkg/kubeapiserver/options/authentication.go (ApplyAuthorization: not with AlwaysAllow)";
+        sheet.default("--anonymous-auth", "false", source);
+        return false;
+    }
+    wanted
+}
+
+/// What an `AuthenticationConfiguration` says of anonymous requests, if the flag names one.
+fn authentication_file(sheet: &mut Sheet<'_>) -> Option<(bool, crate::gathered::Place)> {
+    let named = sheet.given("authentication-config").filter(|g| !g.text.is_empty());
+    let file = sheet.gathered.authentication.clone();
+    match (named, file) {
+        (None, Some(file)) => {
+            let problem = "no --authentication-config names this file: it would not be read";
+            sheet.gathered.fail(&file.place, "kind", problem, "--authentication-config of kube-apiserver");
+            None
+        }
+        (Some(named), None) => {
+            let why = "names a file that is not in the input";
+            sheet.gathered.unknown(Component::Apiserver, &named.key, &named.place, (paths::TO_API, why));
+            None
+        }
+        (Some(_), Some(file)) => {
+            let _ = sheet.file("authentication-config");
+            file.anonymous
+        }
+        (None, None) => None,
+    }
+}
+
+fn insecure(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> Option<InsecureListener> {
+    if version.minor_number() >= 20 {
+        return None;
+    }
+    // `--port` and `--address` are the old names of the same two options.
+    let port = if sheet.given("insecure-port").is_none() && sheet.given("port").is_some() {
+        "port"
+    } else {
+        "insecure-port"
+    };
+    let old = sheet.given("insecure-bind-address").is_none() && sheet.given("address").is_some();
+    let address = sheet
+        .ip(if old { "address" } else { "insecure-bind-address" })
+        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    sheet.port(port).map(|port| InsecureListener { address: SocketAddr::new(address, port) })
+}
+
+fn bootstrap_tokens(sheet: &mut Sheet<'_>) -> bool {
+    let old = sheet.given("experimental-bootstrap-token-auth").is_some();
+    sheet.switch(if old { "experimental-bootstrap-token-auth" } else { "enable-bootstrap-token-auth" })
+}
+
+fn request_header(sheet: &mut Sheet<'_>) -> Option<RequestHeader> {
+    let client_ca_file = sheet.file("requestheader-client-ca-file")?;
+    Some(RequestHeader {
+        client_ca_file,
+        allowed_names: sheet.list("requestheader-allowed-names"),
+        username_headers: sheet.list("requestheader-username-headers"),
+        group_headers: sheet.list("requestheader-group-headers"),
+        extra_headers_prefix: sheet.list("requestheader-extra-headers-prefix"),
+    })
+}
+
+fn admission(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> AdmissionPlugins {
+    let places: Vec<Given> = ["admission-control", "enable-admission-plugins", "disable-admission-plugins"]
+        .into_iter()
+        .filter_map(|flag| sheet.given(flag))
+        .collect();
+    let [mut enabled, more, disabled] =
+        ["admission-control", "enable-admission-plugins", "disable-admission-plugins"]
+            .map(|flag| sheet.list(flag));
+    let exact = !enabled.is_empty();
+    enabled.extend(more);
+    for given in &places {
+        let crate::datum::Datum::List(names) = &given.datum else { continue };
+        for name in names.iter().filter(|n| !defaults::ADMISSION_PLUGINS.contains(&n.as_str())) {
+            let hint = closest(name, defaults::ADMISSION_PLUGINS.iter().copied());
+            let accepted = hint.map_or_else(
+                || defaults::ADMISSION_PLUGINS.join(", "),
+                |hint| format!("did you mean {hint}?"),
+            );
+            sheet.gathered.fail(
+                &given.place,
+                &given.key,
+                format!("{name:?} is no admission plugin"),
+                accepted,
+            );
+        }
+        for name in names.iter().filter(|n| enabled.contains(n) && disabled.contains(n)) {
+            sheet.gathered.fail(
+                &given.place,
+                &given.key,
+                format!("{name} is both enabled and disabled"),
+                "one of the two",
+            );
+        }
+        unmodelled_plugins(given, names, sheet);
+    }
+    let mut effective: Vec<String> = enabled.clone();
+    if !exact {
+        let plugins = defaults::admission(version);
+        let source = "pkg/kubeapiserver/options/plugins.go (DefaultOffAdmissionPlugins)";
+        sheet.default("admission plugins", &plugins.join(","), source);
+        effective.extend(plugins.into_iter().map(str::to_owned));
+    }
+    effective.retain(|name| !disabled.contains(name));
+    effective.sort();
+    effective.dedup();
+    AdmissionPlugins { enabled, disabled, effective }
+}
+
+fn unmodelled_plugins(given: &Given, names: &[String], sheet: &mut Sheet<'_>) {
+    if given.known.name == "disable-admission-plugins" || given.origin == Origin::Assumed {
+        return;
+    }
+    for name in names {
+        let scope: &[&str] = match name.as_str() {
+            "AlwaysDeny" | "ImagePolicyWebhook" => paths::TO_API,
+            "DenyEscalatingExec" | "DenyExecOnPrivileged" => {
+                &["apiserver-to-kubelet/exec", "apiserver-to-kubelet/attach"]
+            }
+            _ => continue,
+        };
+        sheet.gathered.unknown(
+            Component::Apiserver,
+            &format!("{}={name}", given.key),
+            &given.place,
+            (scope, "refuses requests"),
+        );
+    }
+}
+
+fn kubelet(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletVerification {
+    let types = sheet.list("kubelet-preferred-address-types");
+    let certificate_authority = sheet.file("kubelet-certificate-authority");
+    if certificate_authority.is_none() {
+        let source = "pkg/kubelet/client/kubelet_client.go (kubelets' certificates are not verified)";
+        sheet.default("--kubelet-certificate-authority", "", source);
+    }
+    // kubernetes/kubernetes#91630: from 1.19 on the flag is there and does nothing, from 1.22 on it is gone.
+    let https = version.minor_number() >= 19 || sheet.switch("kubelet-https");
+    let scheme = if https { KubeletScheme::Https } else { KubeletScheme::Http };
+    KubeletVerification {
+        certificate_authority,
+        client: sheet.pair("kubelet-client-certificate", "kubelet-client-key"),
+        preferred_address_types: types
+            .iter()
+            .filter_map(|name| KubeletAddressType::ALL.into_iter().find(|t| t.as_str() == name))
+            .collect(),
+        scheme,
+        default_port: sheet.port("kubelet-port").unwrap_or(0),
+        timeout_s: sheet.seconds("kubelet-timeout").unwrap_or(0),
+    }
+}
+
+fn service_accounts(sheet: &mut Sheet<'_>) -> ServiceAccounts {
+    let issuers = sheet.list("service-account-issuer");
+    let signing_key_file = sheet.file("service-account-signing-key-file");
+    if let (Some(given), true) =
+        (sheet.given("service-account-signing-key-file"), issuers.is_empty() && signing_key_file.is_some())
+    {
+        let accepted = "--service-account-issuer=URL";
+        sheet.gathered.fail(&given.place, &given.key, "is given without --service-account-issuer", accepted);
+    }
+    let old =
+        sheet.given("api-audiences").is_none() && sheet.given("service-account-api-audiences").is_some();
+    let mut api_audiences = sheet.list(if old { "service-account-api-audiences" } else { "api-audiences" });
+    if api_audiences.is_empty() {
+        api_audiences.extend(issuers.first().cloned());
+    }
+    ServiceAccounts {
+        issuers,
+        key_files: sheet.list("service-account-key-file").into_iter().map(FileName::new).collect(),
+        signing_key_file,
+        api_audiences,
+        lookup: sheet.switch("service-account-lookup"),
+        extend_token_expiration: sheet.switch("service-account-extend-token-expiration"),
+        max_token_expiration_s: sheet.seconds("service-account-max-token-expiration").filter(|s| *s > 0),
+    }
+}
+
+fn egress(sheet: &mut Sheet<'_>) -> Egress {
+    let selector = selector(sheet);
+    let Some(user) = sheet.text("ssh-user") else {
+        return selector.unwrap_or(Egress::Direct);
+    };
+    let place = sheet.given("ssh-user").map_or_else(super::nowhere, |g| g.place);
+    if selector.is_some() {
+        sheet.gathered.fail(
+            &place,
+            "--ssh-user",
+            "is given beside --egress-selector-config-file",
+            "one of the two",
+        );
+    }
+    for flag in ["kubelet-port", "kubelet-read-only-port"] {
+        if let Some(given) = sheet.given(flag).filter(|_| sheet.port(flag).is_none()) {
+            let problem = "must enable kubelet port if proxy ssh-tunneling is specified";
+            sheet.gathered.fail(&given.place, &given.key, problem, "1 to 65535");
+        }
+    }
+    let Some(key_file) = sheet.file("ssh-keyfile") else {
+        sheet.gathered.fail(
+            &place,
+            "--ssh-user",
+            "is given without --ssh-keyfile",
+            "both --ssh-user and --ssh-keyfile",
+        );
+        return Egress::Unmodelled { why: "SSH tunnels without a key".into() };
+    };
+    Egress::SshTunnels { user, key_file }
+}
+
+/// What the egress selector's file says of `cluster`, if the flag names one.
+fn selector(sheet: &mut Sheet<'_>) -> Option<Egress> {
+    let named = sheet.given("egress-selector-config-file").filter(|g| !g.text.is_empty());
+    let (named, why, place) = match (named, sheet.gathered.egress.clone()) {
+        (None, Some(file)) => {
+            let problem = "no --egress-selector-config-file names this file: it would not be read";
+            sheet.gathered.fail(
+                &file.place,
+                "kind",
+                problem,
+                "--egress-selector-config-file of kube-apiserver",
+            );
+            return None;
+        }
+        (None, None) => return None,
+        (Some(named), None) => {
+            let why = format!("{} is not in the input", named.text);
+            let place = named.place.clone();
+            (named, why, place)
+        }
+        (Some(named), Some(file)) => {
+            let _ = sheet.file("egress-selector-config-file");
+            match file.cluster {
+                Some((protocol, place)) if protocol != "Direct" => {
+                    (named, format!("the egress of cluster is {protocol}"), place)
+                }
+                _ => return Some(Egress::Direct),
+            }
+        }
+    };
+    sheet.gathered.unknown(Component::Apiserver, &named.key, &place, (paths::FROM_API, &why));
+    Some(Egress::Unmodelled { why })
+}

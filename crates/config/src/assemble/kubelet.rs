@@ -1,0 +1,128 @@
+//! The kubelet's configuration: its flags over its file over the defaults that belong to either.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::catalogue::paths;
+use crate::defaults;
+use crate::gathered::{Gathered, Origin};
+use crate::model::{
+    Component, FileName, KubeletAuthorization, KubeletConfig, KubeletServing, KubernetesVersion, Provenance,
+};
+use crate::sheet::Sheet;
+
+pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Provenance)) -> KubeletConfig {
+    let with_file = has_file(read.0);
+    let rows = if with_file { defaults::kubelet_with_file() } else { defaults::kubelet_with_flags_alone() };
+    let mut sheet = Sheet::new(Component::Kubelet, read, rows);
+    let port = sheet.open_port("port");
+    let read_only_port = sheet.port("read-only-port");
+    if read_only_port == Some(port)
+        && let Some(given) = sheet.given("read-only-port").or_else(|| sheet.given("port"))
+    {
+        sheet.gathered.fail(
+            &given.place,
+            &given.key,
+            format!("{port} is the port of the HTTPS endpoint too"),
+            "two different ports",
+        );
+    }
+    let kubeconfig = sheet.file("kubeconfig").unwrap_or_else(|| {
+        sheet
+            .gathered
+            .assume("the kubelet's flags name no --kubeconfig: assumed /var/lib/kubelet/kubeconfig");
+        FileName::new("/var/lib/kubelet/kubeconfig")
+    });
+    KubeletConfig {
+        address: sheet.ip("address").unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        port,
+        read_only_port,
+        anonymous_auth: sheet.switch("anonymous-auth"),
+        webhook_authentication: sheet.switch("authentication-token-webhook"),
+        client_ca_file: sheet.file("client-ca-file"),
+        authorization: match sheet.text("authorization-mode").as_deref() {
+            Some("AlwaysAllow") => KubeletAuthorization::AlwaysAllow,
+            _ => KubeletAuthorization::Webhook,
+        },
+        serving: serving(version, &mut sheet),
+        rotate_certificates: rotates(version, &mut sheet),
+        kubeconfig,
+        bootstrap_kubeconfig: match sheet.file("bootstrap-kubeconfig") {
+            Some(file) => Some(file),
+            None => sheet.file("experimental-bootstrap-kubeconfig"),
+        },
+        tls_min_version: super::apiserver::tls_version(&mut sheet),
+        enable_server: sheet.switch("enable-server"),
+        enable_debugging_handlers: sheet.switch("enable-debugging-handlers"),
+        cluster_dns: sheet.ips("cluster-dns"),
+        cluster_domain: sheet.text("cluster-domain").unwrap_or_default(),
+        pod_cidr: sheet.net("pod-cidr"),
+        static_pod_path: sheet.file("pod-manifest-path"),
+        node_lease_duration_s: sheet
+            .number("node-lease-duration-seconds")
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(40),
+    }
+}
+
+/// Whether the kubelet reads a configuration file: then its defaults are the file's, not those of flags alone.
+fn has_file(gathered: &mut Gathered) -> bool {
+    let named = gathered
+        .given
+        .iter()
+        .rfind(|g| g.component == Component::Kubelet && g.known.name == "config" && !g.text.is_empty())
+        .cloned();
+    match (named, gathered.kubelet_file.clone()) {
+        (Some(named), None) if named.origin != Origin::Assumed => {
+            gathered.assume("the kubelet's configuration file is not in the input: assumed empty, with the defaults of a file");
+            let why = "names a file that is not in the input";
+            gathered.unknown(Component::Kubelet, &named.key, &named.place, (paths::KUBELET, why));
+            true
+        }
+        (Some(_), _) => true,
+        (None, Some(file)) => {
+            let problem = "the kubelet's flags name no --config: this file would not be read";
+            gathered.fail(&file, "kind", problem, "--config among the kubelet's flags");
+            true
+        }
+        (None, None) => false,
+    }
+}
+
+fn serving(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletServing {
+    let files = sheet.pair("tls-cert-file", "tls-private-key-file");
+    // pkg/features/kube_features.go: RotateKubeletServerCertificate is beta, and on, from 1.12.
+    let gate = sheet.gate("RotateKubeletServerCertificate").unwrap_or(version.minor_number() >= 12);
+    let asked = sheet.given("rotate-server-certificates");
+    let bootstrap = sheet.switch("rotate-server-certificates");
+    match (files, bootstrap) {
+        (files, true) => {
+            if let Some(given) = asked {
+                if !gate {
+                    let accepted = "RotateKubeletServerCertificate=true among the feature gates";
+                    sheet.gathered.fail(
+                        &given.place,
+                        &given.key,
+                        "requires feature gate RotateKubeletServerCertificate",
+                        accepted,
+                    );
+                }
+                if files.is_some() {
+                    let problem =
+                        "is given beside a certificate file: which one is served depends on the client";
+                    sheet.gathered.fail(&given.place, &given.key, problem, "one of the two");
+                }
+            }
+            KubeletServing::Bootstrap
+        }
+        (Some(files), false) => KubeletServing::Files(files),
+        // In 1.8 and 1.9 the gate alone turned it on.
+        (None, false) if version.minor_number() < 10 && gate => KubeletServing::Bootstrap,
+        (None, false) => KubeletServing::SelfSigned,
+    }
+}
+
+fn rotates(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> bool {
+    let wanted = sheet.switch("rotate-certificates");
+    let gate = sheet.gate("RotateKubeletClientCertificate").unwrap_or(version.minor_number() >= 8);
+    wanted && gate
+}

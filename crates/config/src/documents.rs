@@ -1,0 +1,312 @@
+//! Configuration files of components, told apart by `kind`.
+
+use crate::catalogue::{self, Effect, KUBELET_KEYS, KeyRow, Kind, Known, Meaning, PROXY_KEYS, paths};
+use crate::gathered::{Gathered, Origin, Place};
+use crate::kubeadm;
+use crate::model::{Component, Manifest};
+use crate::source::pod::{self, Containers};
+use crate::suggest::closest;
+use crate::yaml::{Entry, Node, Value};
+
+/// An `EgressSelectorConfiguration`: how the connections named `cluster` leave.
+#[derive(Clone, Debug)]
+pub(crate) struct EgressSelector {
+    pub place: Place,
+    /// `None`: no selection for `cluster`, which is direct.
+    pub cluster: Option<(String, Place)>,
+}
+
+/// An `AuthenticationConfiguration`, as far as it is modelled.
+#[derive(Clone, Debug)]
+pub(crate) struct Authentication {
+    pub place: Place,
+    /// `anonymous.enabled`, if there is an `anonymous`.
+    pub anonymous: Option<(bool, Place)>,
+}
+
+/// Reads one document by its `kind`. Gives the invocations that it holds.
+pub(crate) fn read(
+    document: &Node,
+    file: &str,
+    gathered: &mut Gathered,
+) -> Vec<crate::invocation::Invocation> {
+    let place = Place::new(file, document.line);
+    let (Some(kind), Some(api)) = (document.text_at(&["kind"]), document.text_at(&["apiVersion"])) else {
+        gathered.fail(&place, "kind", "has no kind and apiVersion", crate::source::ACCEPTED);
+        return Vec::new();
+    };
+    let group = api.split_once('/').map_or("", |(group, _)| group);
+    match (group, kind) {
+        ("kubelet.config.k8s.io", "KubeletConfiguration") => {
+            if versions(api, &["v1beta1"], &place, gathered) {
+                once(gathered.kubelet_file.clone(), &place, kind, gathered);
+                gathered.kubelet_file.get_or_insert(place);
+                keys(document, (KUBELET_KEYS, Component::Kubelet), file, gathered);
+            }
+        }
+        ("kubeproxy.config.k8s.io", "KubeProxyConfiguration") => {
+            if versions(api, &["v1alpha1"], &place, gathered) {
+                once(gathered.proxy_file.clone(), &place, kind, gathered);
+                gathered.proxy_file.get_or_insert(place);
+                keys(document, (PROXY_KEYS, Component::Proxy), file, gathered);
+            }
+        }
+        ("apiserver.k8s.io", "EgressSelectorConfiguration") => {
+            if versions(api, &["v1beta1", "v1alpha1"], &place, gathered) {
+                once(gathered.egress.as_ref().map(|e| e.place.clone()), &place, kind, gathered);
+                gathered.egress = Some(egress(document, file, gathered));
+            }
+        }
+        ("apiserver.config.k8s.io", "AuthenticationConfiguration") => {
+            if versions(api, &["v1", "v1beta1", "v1alpha1"], &place, gathered) {
+                once(gathered.authentication.as_ref().map(|a| a.place.clone()), &place, kind, gathered);
+                gathered.authentication = Some(authentication(document, file, gathered));
+            }
+        }
+        ("kubeadm.k8s.io", _) => kubeadm::read(document, (kind, api), file, gathered),
+        ("kubelet.config.k8s.io" | "kubescheduler.config.k8s.io" | "audit.k8s.io", _)
+        | (
+            "apiserver.config.k8s.io",
+            "EncryptionConfiguration" | "AdmissionConfiguration" | "TracingConfiguration",
+        )
+        | ("", "Config") => gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place),
+        ("apiserver.config.k8s.io" | "apiserver.k8s.io", _) => {
+            gathered.unknown(
+                Component::Apiserver,
+                &format!("kind: {kind}"),
+                &place,
+                (paths::TO_API, "a file of the apiserver"),
+            );
+        }
+        ("", "List") => {
+            return document
+                .at(&["items"])
+                .map(Node::elements)
+                .unwrap_or_default()
+                .iter()
+                .flat_map(|item| read(item, file, gathered))
+                .collect();
+        }
+        _ => return object(document, file, gathered),
+    }
+    Vec::new()
+}
+
+fn versions(api: &str, accepted: &[&str], place: &Place, gathered: &mut Gathered) -> bool {
+    let (group, version) = api.split_once('/').unwrap_or(("", api));
+    let known = accepted.contains(&version);
+    if !known {
+        let all: Vec<_> = accepted.iter().map(|v| format!("{group}/{v}")).collect();
+        gathered.fail(place, "apiVersion", format!("{api:?} is not known"), all.join(", "));
+    }
+    known
+}
+
+fn once(before: Option<Place>, place: &Place, kind: &str, gathered: &mut Gathered) {
+    if let Some(before) = before {
+        gathered.fail(place, "kind", format!("a second {kind}; the first is {before}"), "one for all nodes");
+    }
+}
+
+/// A Kubernetes object: a component's pod, or something to create in the cluster.
+fn object(document: &Node, file: &str, gathered: &mut Gathered) -> Vec<crate::invocation::Invocation> {
+    let place = Place::new(file, document.line);
+    match pod::read(document, file, gathered) {
+        Containers::Components(invocations) => return invocations,
+        Containers::Beside => {
+            gathered.without_effect(Component::Cluster, "etcd", &place);
+            return Vec::new();
+        }
+        Containers::Ordinary => {}
+    }
+    if document.text_at(&["metadata", "name"]).is_none_or(str::is_empty) {
+        gathered.fail(&place, "metadata.name", "an object needs a name", "a string");
+    } else {
+        gathered.manifests.push(Manifest {
+            object: document.to_json(),
+            file: file.to_owned(),
+            line: document.line,
+        });
+    }
+    Vec::new()
+}
+
+/// Reads the keys of a strictly decoded file by its table.
+fn keys(document: &Node, table: (&'static [KeyRow], Component), file: &str, gathered: &mut Gathered) {
+    for entry in document.entries() {
+        if !matches!(entry.key.as_str(), "kind" | "apiVersion" | "metadata") {
+            key(entry, "", table, (file, gathered));
+        }
+    }
+}
+
+fn key(entry: &Entry, prefix: &str, table: (&'static [KeyRow], Component), rest: (&str, &mut Gathered)) {
+    let (file, gathered) = rest;
+    let (rows, component) = table;
+    let path = format!("{prefix}{}", entry.key);
+    let place = Place::new(file, entry.line);
+    if let Some(row) = rows.iter().find(|row| row.0 == path) {
+        return value(entry, row, (component, place), gathered);
+    }
+    let inner = format!("{path}.");
+    if rows.iter().any(|row| row.0.starts_with(&inner)) {
+        match &entry.node.value {
+            Value::Map(entries) => {
+                for entry in entries {
+                    key(entry, &inner, table, (file, &mut *gathered));
+                }
+            }
+            Value::Null => {}
+            _ => gathered.fail(&place, &path, format!("is {}", entry.node.what()), "a mapping"),
+        }
+        return;
+    }
+    let same_level = rows
+        .iter()
+        .filter_map(|row| row.0.strip_prefix(prefix))
+        .map(|rest| rest.split('.').next().unwrap_or(rest));
+    let accepted = closest(&entry.key, same_level.collect::<Vec<_>>()).map_or_else(
+        || format!("the keys of {component}'s configuration file"),
+        |name| format!("did you mean {prefix}{name}?"),
+    );
+    gathered.fail(&place, &path, "is no known key (they are case-sensitive)", accepted);
+}
+
+fn value(entry: &Entry, row: &KeyRow, at: (Component, Place), gathered: &mut Gathered) {
+    let (path, meaning, kind, first, last) = *row;
+    let (component, place) = at;
+    if entry.node.value == Value::Null {
+        return;
+    }
+    let Some(text) = text_of(&entry.node, kind) else {
+        return gathered.fail(&place, path, format!("is {}", entry.node.what()), shape(kind));
+    };
+    let known = match meaning {
+        Meaning::Flag(flag) => catalogue::flag(component, flag)
+            .map(|k| Known { kind, first, last, ..k })
+            .unwrap_or(Known { name: flag, kind, first, last, effect: Effect::Modelled }),
+        Meaning::Nothing => Known { name: path, kind, first, last, effect: Effect::None },
+    };
+    // The decoder's defaults replace empty strings and zeros; a read-only port of 0 is that port's off.
+    let zero = text.is_empty()
+        || (text == "0" && known.effect == Effect::Modelled && flag_zero_is_default(known.name));
+    if zero && known.effect == Effect::Modelled {
+        return;
+    }
+    gathered.take(component, known, Origin::File, (path.to_owned(), text, place));
+}
+
+fn flag_zero_is_default(name: &str) -> bool {
+    name != "read-only-port"
+}
+
+/// A value as the text of a flag, if it has the YAML type that the key's Go type demands.
+fn text_of(node: &Node, kind: Kind) -> Option<String> {
+    match (&node.value, kind) {
+        (_, Kind::Any) => Some(String::new()),
+        (Value::Bool(b), Kind::Bool) => Some(b.to_string()),
+        (Value::Int(n, _), Kind::Int | Kind::Port | Kind::Float) => Some(n.to_string()),
+        (Value::Float(_, text), Kind::Float) => Some(text.clone()),
+        (
+            Value::Text(text),
+            Kind::Text | Kind::File | Kind::Ip | Kind::One(_) | Kind::Nets | Kind::Socket,
+        ) => Some(text.clone()),
+        // An unset metav1.Duration may be written as an empty string or as 0.
+        (Value::Text(text), Kind::Duration) => Some(if text.is_empty() { "0".into() } else { text.clone() }),
+        (Value::Int(0, _), Kind::Duration) => Some("0".into()),
+        (Value::List(nodes), Kind::List | Kind::Ips | Kind::Many(_)) => nodes
+            .iter()
+            .map(|n| n.text().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
+            .map(|parts| parts.join(",")),
+        (Value::Map(entries), Kind::Map) => {
+            let pairs = entries
+                .iter()
+                .map(|e| e.node.written().map(|v| format!("{}={}", e.key, v.replace(',', ";"))));
+            pairs.collect::<Option<Vec<_>>>().map(|pairs| pairs.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn shape(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true, false",
+        Kind::Int | Kind::Port => "a whole number",
+        Kind::Float => "a number",
+        Kind::Duration => "a duration as a string, such as 30s",
+        Kind::List | Kind::Ips | Kind::Many(_) | Kind::Array => "a list of strings",
+        Kind::Map => "a mapping",
+        _ => "a string",
+    }
+}
+
+fn egress(document: &Node, file: &str, gathered: &mut Gathered) -> EgressSelector {
+    let mut cluster = None;
+    let selections = document.at(&["egressSelections"]);
+    if selections.is_none_or(|s| s.elements().is_empty()) {
+        gathered.fail(
+            &Place::new(file, document.line),
+            "egressSelections",
+            "is missing",
+            "a list of selections",
+        );
+    }
+    for selection in selections.map(Node::elements).unwrap_or_default() {
+        let place = Place::new(file, selection.line);
+        let name = selection.text_at(&["name"]).unwrap_or_default();
+        if !matches!(name, "cluster" | "controlplane" | "master" | "etcd") {
+            gathered.fail(
+                &place,
+                "egressSelections.name",
+                format!("{name:?} is no egress"),
+                "cluster, controlplane, etcd",
+            );
+            continue;
+        }
+        let protocol = selection.text_at(&["connection", "proxyProtocol"]).unwrap_or_default();
+        if !matches!(protocol, "Direct" | "HTTPConnect" | "GRPC") {
+            let key = "egressSelections.connection.proxyProtocol";
+            gathered.fail(&place, key, format!("{protocol:?} is no protocol"), "Direct, HTTPConnect, GRPC");
+        } else if name == "cluster" {
+            cluster = Some((protocol.to_owned(), place));
+        }
+    }
+    EgressSelector { place: Place::new(file, document.line), cluster }
+}
+
+fn authentication(document: &Node, file: &str, gathered: &mut Gathered) -> Authentication {
+    let place = Place::new(file, document.line);
+    let mut anonymous = None;
+    for entry in document.entries() {
+        let at = Place::new(file, entry.line);
+        match entry.key.as_str() {
+            "kind" | "apiVersion" | "metadata" => {}
+            "jwt" if entry.node.elements().is_empty() => {}
+            "jwt" => gathered.unknown(
+                Component::Apiserver,
+                "jwt",
+                &at,
+                (paths::TO_API, "somebody else says who is asking"),
+            ),
+            "anonymous" => match entry.node.at(&["enabled"]).map(|n| (&n.value, n.line)) {
+                Some((Value::Bool(enabled), line)) => {
+                    anonymous = Some((*enabled, Place::new(file, line)));
+                    if let Some(conditions) = entry.node.entry("conditions") {
+                        let at = Place::new(file, conditions.line);
+                        let scope: &[&str] = &["direct-to-apiserver", "user-to-apiserver"];
+                        gathered.unknown(
+                            Component::Apiserver,
+                            "anonymous.conditions",
+                            &at,
+                            (scope, "anonymous for some paths only"),
+                        );
+                    }
+                }
+                _ => gathered.fail(&at, "anonymous.enabled", "is missing or no boolean", "true, false"),
+            },
+            other => gathered.fail(&at, other, "is no known key", "jwt, anonymous"),
+        }
+    }
+    Authentication { place, anonymous }
+}

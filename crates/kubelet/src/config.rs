@@ -1,0 +1,89 @@
+//! What a kubelet is told, already parsed.
+
+use ravelin_pki::{Identity, ServerTrust, TrustAnchors};
+use ravelin_runtime::Runtime;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The configuration of one kubelet.
+#[derive(Clone)]
+pub struct KubeletConfig {
+    /// The node's name.
+    pub node_name: String,
+    /// The node's addresses, reported as `InternalIP`s.
+    pub addresses: Vec<IpAddr>,
+    /// Labels it registers with, besides host name, system and architecture.
+    pub labels: BTreeMap<String, String>,
+    /// Where and how it reaches the apiserver.
+    pub apiserver: ApiserverTarget,
+    /// What it authenticates with until it has a certificate of its own.
+    pub bootstrap_token: Option<String>,
+    /// A client certificate that it was given; it then never bootstraps.
+    pub client_identity: Option<Identity>,
+    /// Where the certificate of its HTTPS endpoint comes from.
+    pub serving: Serving,
+    /// The address that its ports listen on.
+    pub address: IpAddr,
+    /// The port of its HTTPS endpoint (`port`; 10250).
+    pub port: u16,
+    /// The port without authentication, where there is one (`readOnlyPort`; none, once 10255).
+    pub read_only_port: Option<u16>,
+    /// How callers of its endpoint prove who they are.
+    pub authentication: Authentication,
+    /// What callers of its endpoint may do.
+    pub authorization: Authorization,
+    /// The addresses of its pods (CIDR). `None`: what the node object's `spec.podCIDR` says.
+    pub pod_cidr: Option<ipnet::IpNet>,
+    /// Its version, as `v1.33.0`.
+    pub version: String,
+    /// How often it renews its lease (a quarter of `nodeLeaseDurationSeconds`; 10 s).
+    pub lease_renew_interval: Duration,
+    /// How long its lease is good (`nodeLeaseDurationSeconds`; 40 s).
+    pub lease_duration_seconds: u32,
+    /// What runs its pods.
+    pub runtime: Arc<dyn Runtime>,
+}
+
+/// Where the apiserver is, and who it must be.
+#[derive(Clone)]
+pub struct ApiserverTarget {
+    /// The address to dial.
+    pub address: SocketAddr,
+    /// The name or address that its certificate must carry.
+    pub server_name: String,
+    /// Who may have signed its certificate.
+    pub trust: ServerTrust,
+}
+
+/// Where the certificate of the HTTPS endpoint comes from.
+#[derive(Clone)]
+pub enum Serving {
+    /// Made by the kubelet at its start: nobody can verify it.
+    SelfSigned,
+    /// Files that it was given (`tlsCertFile`, `tlsPrivateKeyFile`).
+    Given(Identity),
+    /// Asked for by a signing request (`serverTLSBootstrap`).
+    Bootstrap,
+}
+
+/// `authentication` of a KubeletConfiguration.
+#[derive(Clone)]
+pub struct Authentication {
+    /// Are requests without credentials `system:anonymous`?
+    pub anonymous: bool,
+    /// Are bearer tokens reviewed by the apiserver?
+    pub webhook: bool,
+    /// Who signs the certificates of callers.
+    pub client_ca: Option<TrustAnchors>,
+}
+
+/// `authorization.mode` of a KubeletConfiguration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// Whoever is authenticated may do everything.
+    AlwaysAllow,
+    /// The apiserver is asked.
+    Webhook,
+}

@@ -1,0 +1,81 @@
+//! Starting a kubelet.
+
+use crate::config::KubeletConfig;
+use crate::credentials::{client_config, node_identity};
+use crate::journal::Journal;
+use crate::state::{Member, Shared};
+use crate::{lease, node, pods, serving};
+use ravelin_client::{Client, ClientConfig, Credential};
+use ravelin_host::{Endpoint, HostRef, Task};
+use std::sync::Arc;
+
+/// A kubelet to be started.
+#[derive(Debug)]
+pub struct Kubelet;
+
+/// A running kubelet; it ends, and its pods with it, when this is dropped.
+pub struct Running {
+    shared: Arc<Shared>,
+    _tasks: Vec<Task>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("node", &self.shared.config.node_name).finish_non_exhaustive()
+    }
+}
+
+impl Kubelet {
+    /// Starts a kubelet: its ports listen when this returns; it joins the cluster in the
+    /// background.
+    ///
+    /// # Errors
+    /// Where a port cannot be listened on.
+    pub async fn start(host: HostRef, config: KubeletConfig) -> std::io::Result<Running> {
+        let listener = host.listen(&Endpoint::tcp(config.address, config.port)).await?;
+        let read_only = match config.read_only_port {
+            Some(port) => Some(host.listen(&Endpoint::tcp(config.address, port)).await?),
+            None => None,
+        };
+        let shared = Arc::new(Shared::new(host.clone(), config));
+        let mut tasks = vec![
+            host.spawn("kubelet", Box::pin(run(Arc::clone(&shared)))),
+            host.spawn("kubelet endpoint", Box::pin(serving::serve(Arc::clone(&shared), listener))),
+        ];
+        if let Some(listener) = read_only {
+            let serve = serving::serve_read_only(Arc::clone(&shared), listener);
+            tasks.push(host.spawn("kubelet read-only port", Box::pin(serve)));
+        }
+        Ok(Running { shared, _tasks: tasks })
+    }
+}
+
+impl Running {
+    /// How this kubelet now reaches the apiserver; `None` until it has an identity.
+    pub fn client_config(&self) -> Option<ClientConfig> {
+        self.shared.member().map(|member| member.config)
+    }
+
+    /// Has it registered its node?
+    pub fn is_registered(&self) -> bool {
+        self.shared.is_registered()
+    }
+
+    /// What its endpoint answered.
+    pub fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.shared.journal)
+    }
+}
+
+async fn run(shared: Arc<Shared>) {
+    let (host, config) = (&shared.host, &shared.config);
+    let identity = node_identity(host, config).await;
+    let client_config = client_config(config, Credential::Certificate(identity));
+    let client = Client::new(host.clone(), client_config.clone());
+    shared.join(Member { client: client.clone(), config: client_config });
+    let uid = node::register(host, &client, config).await;
+    shared.registered();
+    let lease = lease::keep(host.clone(), client.clone(), config.clone(), uid);
+    let pods = pods::run(Arc::clone(&shared), client.clone());
+    tokio::join!(biased; lease, pods);
+}

@@ -1,0 +1,146 @@
+//! The node's pods: from what the apiserver says to what the runtime runs, and back as status.
+
+mod inject;
+mod worker;
+
+use crate::allocation::Allocation;
+use crate::node;
+use crate::state::Shared;
+use inject::Injector;
+use ipnet::IpNet;
+use ravelin_api::object;
+use ravelin_client::{Client, Reflector, Store};
+use ravelin_runtime::PodView;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::time::Instant;
+use worker::Worker;
+
+/// Runs the pods that are bound to this node, for ever.
+pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
+    let range = node::pod_cidr(&shared.host, &client, &shared.config).await;
+    let selector = format!("spec.nodeName={}", shared.config.node_name);
+    let reflector =
+        Reflector::new(client.clone(), "/api/v1/pods").with_parameters(&[("fieldSelector", &selector)]);
+    let mut store = reflector.store();
+    let _following = reflector.run();
+    let mut pods = Pods {
+        injector: Injector::new(&shared.host, client.clone()),
+        shared,
+        client,
+        range,
+        addresses: Allocation::default(),
+        workers: BTreeMap::new(),
+    };
+    // Before the first list nothing is known, and nothing must be stopped.
+    store.synced().await;
+    loop {
+        let due = pods.sync(&bound(&store)).await;
+        tokio::select! {
+            biased;
+            _ = store.changed() => {}
+            () = until(due) => {}
+        }
+    }
+}
+
+fn bound(store: &Store) -> Vec<Arc<Value>> {
+    store.objects().into_values().collect()
+}
+
+/// Waits for the moment, for ever where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Pods {
+    shared: Arc<Shared>,
+    client: Client,
+    injector: Injector,
+    range: IpNet,
+    addresses: Allocation,
+    workers: BTreeMap<String, Worker>,
+}
+
+impl Pods {
+    /// Brings what runs in line with what is wanted. Gives the time of the next thing to do.
+    async fn sync(&mut self, wanted: &[Arc<Value>]) -> Option<Instant> {
+        self.publish(wanted);
+        let uids: BTreeSet<&str> = wanted.iter().map(|pod| object::uid(pod)).collect();
+        let gone: Vec<String> =
+            self.workers.keys().filter(|uid| !uids.contains(uid.as_str())).cloned().collect();
+        for uid in gone {
+            self.stop(&uid).await;
+        }
+        for pod in wanted {
+            // What cannot be read is not run, and must not keep the others from running.
+            let Ok(view) = PodView::parse(pod) else { continue };
+            if let Some(address) = self.reported_address(pod, &view) {
+                self.addresses.keep(&view.uid, address);
+            }
+        }
+        for pod in wanted {
+            if object::is_terminating(pod) {
+                self.terminate(pod).await;
+            } else if let Ok(view) = PodView::parse(pod) {
+                self.advance(pod, view).await;
+            }
+        }
+        self.workers.values().filter_map(Worker::due).min()
+    }
+
+    /// Makes the pods known to the kubelet's endpoint.
+    fn publish(&self, wanted: &[Arc<Value>]) {
+        let key = |pod: &Value| (object::namespace(pod).to_owned(), object::name(pod).to_owned());
+        self.shared.replace_pods(wanted.iter().map(|pod| (key(pod), Value::clone(pod))).collect());
+    }
+
+    /// The address that a kubelet before this one gave to a pod.
+    fn reported_address(&self, pod: &Value, view: &PodView) -> Option<IpAddr> {
+        let address: IpAddr = object::text(pod, "status.podIP").parse().ok()?;
+        (!view.host_network && self.range.contains(&address)).then_some(address)
+    }
+
+    async fn stop(&mut self, uid: &str) {
+        self.shared.config.runtime.stop_pod(uid).await;
+        self.addresses.release(uid);
+        self.workers.remove(uid);
+    }
+
+    /// Stops a pod that is being deleted, and tells the apiserver that it is gone.
+    async fn terminate(&mut self, pod: &Value) {
+        let uid = object::uid(pod);
+        self.shared.config.runtime.stop_pod(uid).await;
+        self.addresses.release(uid);
+        let host = &self.shared.host;
+        let worker = self.workers.entry(uid.to_owned()).or_insert_with(|| Worker::new(host));
+        worker.begin_ending();
+        if worker.is_due() {
+            let path = format!("{}?gracePeriodSeconds=0", worker::path(pod));
+            let deleted = self.client.delete(&path).await;
+            worker.retry_unless_done(&self.shared.host, pod, deleted.map(|_| ()));
+        }
+    }
+
+    /// Does what is due for a pod: starts it, reports it, refreshes its token.
+    async fn advance(&mut self, pod: &Value, view: PodView) {
+        let host = &self.shared.host;
+        let worker = self.workers.entry(view.uid.clone()).or_insert_with(|| Worker::new(host));
+        if !worker.is_due() {
+            return;
+        }
+        let context = worker::Context {
+            shared: &self.shared,
+            client: &self.client,
+            injector: &mut self.injector,
+            addresses: &mut self.addresses,
+            range: self.range,
+        };
+        worker.advance(context, pod, &view).await;
+    }
+}

@@ -1,0 +1,178 @@
+//! One pod's way from bound to running.
+
+use super::inject::{Injected, Injector, NotInjected};
+use crate::allocation::Allocation;
+use crate::retry::Backoff;
+use crate::state::Shared;
+use crate::status::{self, Placed};
+use ipnet::IpNet;
+use ravelin_api::object;
+use ravelin_client::{Client, ClientError, PatchKind};
+use ravelin_host::{HostRef, field};
+use ravelin_runtime::{PodState, PodView, RuntimeError, Sandbox};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use tokio::time::Instant;
+
+/// What a pod needs on its way.
+pub(super) struct Context<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) client: &'a Client,
+    pub(super) injector: &'a mut Injector,
+    pub(super) addresses: &'a mut Allocation,
+    pub(super) range: IpNet,
+}
+
+/// The state of one pod here.
+pub(super) struct Worker {
+    /// When something is to be done next.
+    due: Option<Instant>,
+    backoff: Backoff,
+    running: Option<Runs>,
+    is_ending: bool,
+}
+
+/// A pod that was started.
+struct Runs {
+    state: PodState,
+    address: IpAddr,
+    is_reported: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error(transparent)]
+    Injection(#[from] NotInjected),
+    #[error("the node has no free pod address")]
+    NoAddress,
+    #[error(transparent)]
+    Host(#[from] std::io::Error),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("its status could not be reported: {0}")]
+    Report(#[from] ClientError),
+    #[error("a container waits")]
+    NotReady,
+}
+
+/// The path of a pod.
+pub(super) fn path(pod: &Value) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", object::namespace(pod), object::name(pod))
+}
+
+impl Worker {
+    pub(super) fn new(host: &HostRef) -> Self {
+        let due = Some(Instant::now());
+        Self { due, backoff: Backoff::new(host, "pod"), running: None, is_ending: false }
+    }
+
+    /// From here on the pod only ends: what was due for running it is no more.
+    pub(super) fn begin_ending(&mut self) {
+        if !self.is_ending {
+            *self = Self {
+                due: Some(Instant::now()),
+                backoff: self.backoff.clone(),
+                running: None,
+                is_ending: true,
+            };
+        }
+    }
+
+    /// When something is to be done next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Is something to be done now?
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Comes back later after an error, or never.
+    pub(super) fn retry_unless_done<E: std::fmt::Display>(
+        &mut self,
+        host: &HostRef,
+        pod: &Value,
+        outcome: Result<(), E>,
+    ) {
+        match outcome {
+            Ok(()) => self.due = None,
+            Err(error) => {
+                let name = format!("{}/{}", object::namespace(pod), object::name(pod));
+                host.observe("kubelet.pod", &[field("pod", name), field("result", error)]);
+                self.due = Some(Instant::now() + self.backoff.next());
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(super) async fn advance(&mut self, mut context: Context<'_>, pod: &Value, view: &PodView) {
+        let host = context.shared.host.clone();
+        let outcome = self.step(&mut context, pod, view).await;
+        if outcome.is_ok() {
+            self.backoff.reset();
+        }
+        let refresh = outcome.as_ref().ok().copied().flatten();
+        self.retry_unless_done(&host, pod, outcome.map(|_| ()));
+        if refresh.is_some() {
+            self.due = refresh;
+        }
+    }
+
+    /// Starts, reports or refreshes; gives when the pod's token is to be refreshed.
+    async fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        pod: &Value,
+        view: &PodView,
+    ) -> Result<Option<Instant>, NotStarted> {
+        let runtime = &context.shared.config.runtime;
+        let injected = context.injector.inject(pod, view).await?;
+        let refresh = injected.refresh;
+        let is_running = self.running.as_ref().is_some_and(|runs| runs.state.is_ready());
+        if is_running {
+            runtime.write_files(&view.uid, &injected.files).await?;
+        } else {
+            self.running = Some(start(context, view, injected).await?);
+        }
+        let runs = self.running.as_mut().expect("it was just started");
+        if !runs.is_reported {
+            report(context, pod, (view, runs)).await?;
+            runs.is_reported = true;
+        }
+        if runs.state.is_ready() { Ok(refresh) } else { Err(NotStarted::NotReady) }
+    }
+}
+
+async fn start(context: &mut Context<'_>, view: &PodView, injected: Injected) -> Result<Runs, NotStarted> {
+    let (shared, uid) = (context.shared, &view.uid);
+    let node_address = shared.config.addresses.first().copied().ok_or(NotStarted::NoAddress)?;
+    let (host, address, root) = if view.host_network {
+        (shared.host.clone(), node_address, format!("/var/lib/kubelet/pods/{uid}"))
+    } else {
+        let usable = |address| shared.host.pod(address).is_ok();
+        let address = context.addresses.take(uid, context.range, usable).ok_or(NotStarted::NoAddress)?;
+        (shared.host.pod(address)?, address, String::new())
+    };
+    let sandbox = Sandbox { pod: view.clone(), host, root, files: injected.files, env: injected.env };
+    let state = shared.config.runtime.run_pod(sandbox).await?;
+    Ok(Runs { state, address, is_reported: false })
+}
+
+async fn report(
+    context: &Context<'_>,
+    pod: &Value,
+    (view, runs): (&PodView, &Runs),
+) -> Result<(), ClientError> {
+    let shared = context.shared;
+    let host_ip = shared.config.addresses.first().copied().unwrap_or(runs.address);
+    let placed = Placed { host_ip, pod_ip: runs.address, now: shared.host.now() };
+    let status = status::started(view, &runs.state, placed);
+    let patch = json!({ "metadata": { "uid": view.uid }, "status": status });
+    let path = format!("{}/status", path(pod));
+    context.client.patch(&path, PatchKind::StrategicMerge, &patch).await?;
+    let name = format!("{}/{}", view.namespace, view.name);
+    let fields = [field("pod", name), field("address", runs.address), field("ready", runs.state.is_ready())];
+    shared.host.observe("kubelet.pod", &fields);
+    Ok(())
+}

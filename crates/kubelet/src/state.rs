@@ -1,0 +1,83 @@
+//! What the kubelet's tasks share.
+
+use crate::config::KubeletConfig;
+use crate::journal::Journal;
+use ravelin_client::{Client, ClientConfig};
+use ravelin_host::HostRef;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// A node that has its identity.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) client: Client,
+    pub(crate) config: ClientConfig,
+}
+
+/// Shared by all tasks of one kubelet.
+pub(crate) struct Shared {
+    pub(crate) host: HostRef,
+    pub(crate) config: KubeletConfig,
+    pub(crate) journal: Arc<Journal>,
+    member: watch::Sender<Option<Member>>,
+    registered: watch::Sender<bool>,
+    pods: Mutex<BTreeMap<(String, String), Value>>,
+}
+
+impl Shared {
+    pub(crate) fn new(host: HostRef, config: KubeletConfig) -> Self {
+        Self {
+            host,
+            config,
+            journal: Arc::default(),
+            member: watch::Sender::new(None),
+            registered: watch::Sender::new(false),
+            pods: Mutex::default(),
+        }
+    }
+
+    /// The client of the apiserver, once there is one.
+    pub(crate) fn member(&self) -> Option<Member> {
+        self.member.borrow().clone()
+    }
+
+    /// Waits for the client of the apiserver.
+    pub(crate) async fn joined(&self) -> Member {
+        let mut member = self.member.subscribe();
+        let member = member.wait_for(Option::is_some).await.expect("the sender is in self");
+        member.clone().expect("it was waited for")
+    }
+
+    pub(crate) fn join(&self, member: Member) {
+        self.member.send_replace(Some(member));
+    }
+
+    /// Is the node registered?
+    pub(crate) fn is_registered(&self) -> bool {
+        *self.registered.borrow()
+    }
+
+    pub(crate) fn registered(&self) {
+        self.registered.send_replace(true);
+    }
+
+    fn book(&self) -> MutexGuard<'_, BTreeMap<(String, String), Value>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pods of this node, by namespace and name.
+    pub(crate) fn pods(&self) -> Vec<Value> {
+        self.book().values().cloned().collect()
+    }
+
+    /// The pod of this name.
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Option<Value> {
+        self.book().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    pub(crate) fn replace_pods(&self, pods: BTreeMap<(String, String), Value>) {
+        *self.book() = pods;
+    }
+}

@@ -1,0 +1,5 @@
+//! A whole kubelet against a stub of the apiserver.
+
+mod callers;
+mod joining;
+mod stage;

@@ -1,0 +1,21 @@
+//! Real sessions of rustls and russh, read back; and garbage.
+
+mod ssh_sessions;
+mod tls_sessions;
+
+use super::*;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn garbage_is_read_without_panic(client: Vec<u8>, server: Vec<u8>, which in 0..4_usize) {
+        let starts: [&[u8]; 4] = [b"", b"SSH-2.0-x\r\n", &[0x16, 3, 1], b"POST / HTTP/1.1\r\n"];
+        let client = [starts[which], &client].concat();
+        let server = [starts[which], &server].concat();
+        let _ = plain_streams(&client, &server, &Secrets::default());
+        let _ = exchanges(&client, &server);
+        let _ = contains_canary(&client, "canary-of-a-run");
+    }
+}

@@ -1,0 +1,173 @@
+//! What was seen from outside in one attempt of one tactic on one path.
+
+use crate::{Canary, Property};
+use std::time::Duration;
+
+/// Everything that was seen from outside while one tactic was tried on one path.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The secret in the probe's request, and the attempt's own response secret.
+    pub request: Canary,
+    /// The secret in the genuine response.
+    pub response: Canary,
+    /// What the attacker's machines hold.
+    pub attempt: Attempt,
+    /// What the probe's caller was handed, call by call.
+    pub calls: Vec<Call>,
+    /// The bodies that the genuine servers issued to this probe, exactly.
+    pub issued: Vec<Vec<u8>>,
+    /// What the servers executed that bears the probe's name.
+    pub executed: Vec<Executed>,
+}
+
+/// One call of the probe's caller.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// When it ended, since the simulation's start.
+    pub at: Duration,
+    /// From whom to whom, for people.
+    pub flow: String,
+    /// What the caller was handed.
+    pub handed: Handed,
+}
+
+/// What a caller was handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// Success, with this body.
+    Success(Vec<u8>),
+    /// An error, before the deadline.
+    Error {
+        /// The error as the caller saw it.
+        text: String,
+        /// Does it name the check that failed?
+        names_check: bool,
+    },
+    /// Nothing before the deadline.
+    Nothing,
+    /// A success that stopped short.
+    Partial,
+}
+
+/// Something that a server executed and that bears the probe's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// When.
+    pub at: Duration,
+    /// Who executed it, for people.
+    pub server: String,
+    /// Did the client send exactly this, and not fewer times than it was executed?
+    pub as_sent: bool,
+}
+
+/// What a tactic brought its attacker.
+#[derive(Clone, Debug, Default)]
+pub struct Attempt {
+    /// The bytes that the attacker can read.
+    pub learned: Vec<Learned>,
+    /// What it achieved by itself.
+    pub gains: Vec<Gain>,
+    /// Who refused it.
+    pub refusals: Vec<Refusal>,
+    /// What happened, step by step, for people.
+    pub story: Vec<(Duration, String)>,
+}
+
+/// Bytes that the attacker can read.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// When.
+    pub at: Duration,
+    /// From whom to whom.
+    pub flow: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Something that the attacker achieved by itself.
+#[derive(Clone, Debug)]
+pub struct Gain {
+    /// When.
+    pub at: Duration,
+    /// From whom to whom.
+    pub flow: String,
+    /// What kind of thing.
+    pub kind: GainKind,
+    /// What it was, for people.
+    pub text: String,
+}
+
+/// The kinds of things that an attacker achieves by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GainKind {
+    /// A request of the attacker's was executed under the client's identity.
+    ExecutedAsClient,
+    /// A credential that the attacker gained was used with success.
+    CredentialUsed,
+    /// Something beyond the attacker's own rights was read, changed or run.
+    BeyondRights,
+}
+
+impl GainKind {
+    /// The property that such a gain breaks.
+    pub fn breaks(self) -> Property {
+        match self {
+            Self::ExecutedAsClient => Property::RequestAuthentic,
+            Self::CredentialUsed => Property::CredentialSafe,
+            Self::BeyondRights => Property::AccessControlled,
+        }
+    }
+}
+
+/// A refusal by an honest party that the tactic reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When.
+    pub at: Duration,
+    /// Who refused.
+    pub flow: String,
+    /// The protection that refused.
+    pub by: Protection,
+    /// What the refusal looked like.
+    pub text: String,
+    /// The properties at which the refused step was aimed.
+    pub aims: Vec<Property>,
+}
+
+/// A protection that can refuse an attacker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Protection {
+    /// The client verified the server's certificate.
+    ServerCertificate,
+    /// The client verified the SSH server's host key.
+    HostKey,
+    /// The bytes were encrypted.
+    Encryption,
+    /// The server verified who signed the client's certificate.
+    ClientCertificate,
+    /// The server asked who is calling, and knew no caller of this kind.
+    Authentication,
+    /// The server asked whether the caller may.
+    Authorization,
+    /// The server verified that the client holds its certificate's key.
+    ProofOfPossession,
+    /// The server's part of the handshake was a fresh one.
+    FreshHandshake,
+}
+
+impl Protection {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServerCertificate => "server certificate verification",
+            Self::HostKey => "host key verification",
+            Self::Encryption => "encryption",
+            Self::ClientCertificate => "client certificate verification",
+            Self::Authentication => "authentication",
+            Self::Authorization => "authorization",
+            Self::ProofOfPossession => "proof of possession",
+            Self::FreshHandshake => "fresh handshake",
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What certificates, requests and keys are refused for, and that inputs decide them.
+
+use crate::*;
+use jiff::{Timestamp, ToSpan};
+use ravelin_entropy::Entropy;
+use rustls_pki_types::{ServerName, UnixTime};
+use std::time::Duration;
+
+const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+fn entropy(seed: u8) -> Entropy {
+    Entropy::from_key([seed; 32])
+}
+
+fn hours(from_now: i64) -> Timestamp {
+    NOW + from_now.hours()
+}
+
+fn authority(seed: u8) -> Authority {
+    let mut entropy = entropy(seed);
+    let key = KeyPair::generate(&mut entropy);
+    Authority::new("kubernetes", key, hours(-1), hours(24), &mut entropy)
+}
+
+fn profile(usage: Usage) -> Profile {
+    Profile {
+        subject: Subject::new("system:node:node-1", &["system:nodes", "more"]),
+        sans: vec![San::Dns("node-1".to_owned()), San::Ip([10, 0, 0, 5].into())],
+        usages: vec![usage],
+        not_before: hours(-1),
+        not_after: hours(1),
+    }
+}
+
+fn anchors(authority: &Authority) -> TrustAnchors {
+    TrustAnchors::new([authority.certificate()]).unwrap()
+}
+
+#[test]
+fn client_certificates_are_refused_for_each_fault_and_no_other() {
+    let ours = authority(1);
+    let trusted = anchors(&ours);
+    let judged = |issuer: &Authority, change: &dyn Fn(&mut Profile), at| {
+        let mut wanted = profile(Usage::Client);
+        change(&mut wanted);
+        let identity = issuer.identity(&wanted, &mut entropy(2));
+        verify_client(&identity.chain, &trusted, at).map(|peer| peer.common_name().to_owned())
+    };
+    let same = |_: &mut Profile| {};
+    assert_eq!(judged(&ours, &same, NOW).as_deref(), Ok("system:node:node-1"));
+    // The same name and another key: what an impostor would make.
+    assert_eq!(judged(&authority(9), &same, NOW), Err(PeerRefused::UnknownIssuer));
+    assert_eq!(judged(&ours, &same, hours(2)), Err(PeerRefused::Expired));
+    assert_eq!(judged(&ours, &same, hours(-2)), Err(PeerRefused::NotYetValid));
+    let server = |profile: &mut Profile| profile.usages = vec![Usage::Server];
+    assert_eq!(judged(&ours, &server, NOW), Err(PeerRefused::WrongUsage));
+
+    assert_eq!(verify_client(&[], &trusted, NOW), Err(PeerRefused::NoCertificate));
+    assert_eq!(verify_client(&[vec![1, 2, 3].into()], &trusted, NOW), Err(PeerRefused::Malformed));
+    let own = [ours.certificate()];
+    assert_eq!(verify_client(&own, &trusted, NOW), Err(PeerRefused::AuthorityAsClient));
+    let itself = self_signed(&profile(Usage::Client), &mut entropy(2));
+    assert_eq!(verify_client(&itself.chain, &trusted, NOW), Err(PeerRefused::UnknownIssuer));
+    let nobody = TrustAnchors::nobody();
+    let good = ours.identity(&profile(Usage::Client), &mut entropy(2));
+    assert_eq!(verify_client(&good.chain, &nobody, NOW), Err(PeerRefused::UnknownIssuer));
+}
+
+#[test]
+fn a_leaf_cannot_issue_certificates() {
+    let ours = authority(1);
+    let leaf = ours.identity(&profile(Usage::Client), &mut entropy(2));
+    let forged = encode::Unsigned {
+        profile: &Profile { subject: Subject::new("admin", &[]), ..profile(Usage::Client) },
+        public: leaf.key.public(),
+        issuer: encode::Issuer {
+            name: &encode::name(&profile(Usage::Client).subject),
+            key: &leaf.key,
+            key_identifier: None,
+        },
+        is_authority: false,
+        serial: [0x41; 16],
+    };
+    let chain = [forged.sign(), leaf.chain[0].clone()];
+    let refused = verify_client(&chain, &anchors(&ours), NOW).unwrap_err();
+    assert_ne!(refused, PeerRefused::Malformed);
+    assert!(danger_unverified_client(&chain).is_some(), "it can be read, so it was judged");
+}
+
+#[test]
+fn server_certificates_are_good_for_their_alternative_names_only() {
+    let ours = authority(1);
+    let judge = |trust: &ServerTrust, identity: &Identity, name: &str, at: Timestamp| {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(at.as_second() as u64));
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        server_verifier(trust)
+            .verify_server_cert(&identity.chain[0], &identity.chain[1..], &name, &[], now)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let trust = ServerTrust::Anchors(anchors(&ours));
+    let good = ours.identity(&profile(Usage::Server), &mut entropy(2));
+    for (name, at, refused) in [
+        ("node-1", NOW, ""),
+        ("10.0.0.5", NOW, ""),
+        ("node-2", NOW, "certificate not valid for name"),
+        ("10.0.0.6", NOW, "certificate not valid for name"),
+        ("system:node:node-1", NOW, ""),
+        ("node-1", hours(2), "certificate expired"),
+        ("node-1", hours(-2), "certificate not valid yet"),
+    ] {
+        // A common name is no DNS name here; Go would not look at it either.
+        if name.contains(':') {
+            assert!(ServerName::try_from(name).is_err());
+            continue;
+        }
+        let result = judge(&trust, &good, name, at);
+        match refused {
+            "" => assert_eq!(result, Ok(()), "{name}"),
+            text => assert!(result.unwrap_err().contains(text), "{name}"),
+        }
+    }
+    let only_dns = Profile { sans: vec![San::Dns("10.0.0.5".to_owned())], ..profile(Usage::Server) };
+    let confused = ours.identity(&only_dns, &mut entropy(2));
+    assert!(judge(&trust, &confused, "10.0.0.5", NOW).is_err(), "an address needs an address");
+    let no_names = Profile { subject: Subject::new("node-1", &[]), sans: vec![], ..only_dns };
+    let nameless = ours.identity(&no_names, &mut entropy(2));
+    assert!(judge(&trust, &nameless, "node-1", NOW).is_err(), "the common name counts for nothing");
+    let client = ours.identity(&profile(Usage::Client), &mut entropy(2));
+    assert!(judge(&trust, &client, "node-1", NOW).is_err(), "a client's is not a server's");
+    let foreign = authority(9).identity(&profile(Usage::Server), &mut entropy(2));
+    assert!(judge(&trust, &foreign, "node-1", NOW).unwrap_err().contains("UnknownIssuer"));
+    assert_eq!(judge(&ServerTrust::DangerAny, &foreign, "other", NOW), Ok(()));
+}
+
+#[test]
+fn the_same_entropy_makes_the_same_certificates() {
+    let make = |seed| {
+        let authority = authority(seed);
+        let identity = authority.identity(&profile(Usage::Server), &mut entropy(seed));
+        (authority.certificate_pem(), identity.chain_pem(), identity.key_pem())
+    };
+    assert_eq!(make(1), make(1));
+    let (one, two) = (make(1), make(2));
+    assert!(one.0 != two.0 && one.1 != two.1 && one.2 != two.2);
+}
+
+#[test]
+fn a_certificate_says_what_it_was_issued_for() {
+    let ours = authority(1);
+    let identity = ours.identity(&profile(Usage::Client), &mut entropy(2));
+    let seen = inspect(&identity.chain[0]).unwrap();
+    assert_eq!(seen.subject, profile(Usage::Client).subject, "every organization is there");
+    assert_eq!(seen.sans, profile(Usage::Client).sans);
+    assert_eq!((seen.not_before, seen.not_after), (hours(-1), hours(1)));
+    assert_eq!(seen.issuer, "CN=kubernetes");
+    assert!(!seen.is_ca && inspect(&ours.certificate()).unwrap().is_ca);
+    let peer = verify_client(&identity.chain, &anchors(&ours), NOW).unwrap();
+    assert_eq!(peer.organizations(), ["system:nodes", "more"]);
+    assert_eq!(peer.serial(), seen.serial);
+}
+
+#[test]
+fn keys_and_identities_survive_pem() {
+    let key = KeyPair::generate(&mut entropy(1));
+    let back = KeyPair::from_pem(&key.to_pem()).unwrap();
+    let signature = back.sign_raw(b"message");
+    let public = PublicKey::from_pem(&key.public_pem()).unwrap();
+    assert!(public.verify_raw(b"message", &signature));
+    assert!(!public.verify_raw(b"messagf", &signature));
+    assert!(!public.verify_raw(b"message", &signature[..63]));
+    assert!(KeyPair::from_pem(&key.public_pem()).is_err());
+    assert!(!format!("{key:?}").contains("PRIVATE") && !key.to_pem().is_empty());
+
+    let ours = authority(1);
+    let identity = ours.identity(&profile(Usage::Client), &mut entropy(2));
+    let (chain, pem) = (identity.chain_pem(), identity.key_pem());
+    assert_eq!(Identity::from_pem(&chain, &pem).unwrap().chain, identity.chain);
+    let again = Authority::from_pem(&ours.certificate_pem(), &ours.key().to_pem()).unwrap();
+    let issued = again.identity(&profile(Usage::Client), &mut entropy(2));
+    assert_eq!(issued.chain, identity.chain);
+    let leaf = Authority::from_pem(&chain, &pem).map(drop);
+    assert_eq!(leaf, Err(MaterialError::NoAuthority));
+    let mismatch = Identity::from_pem(&chain, &key.to_pem()).map(drop);
+    assert_eq!(mismatch, Err(MaterialError::KeyMismatch));
+    assert!(TrustAnchors::from_pem("").is_err(), "an empty bundle is an error, not nobody");
+}
+
+#[test]
+fn signing_requests_ask_for_a_subject_and_names_only() {
+    let key = KeyPair::generate(&mut entropy(1));
+    let wanted = profile(Usage::Server);
+    let pem = SigningRequest::create(&wanted.subject, &wanted.sans, &key);
+    let request = SigningRequest::parse(&pem).unwrap();
+    assert_eq!((&request.subject, &request.sans), (&wanted.subject, &wanted.sans));
+    assert_eq!(request.public_key, *key.public());
+
+    let tampered = pem.replacen("MIIB", "MIIC", 1);
+    assert!(tampered != pem && SigningRequest::parse(&tampered).is_err());
+    assert_eq!(SigningRequest::parse("hello"), Err(RequestRefused::Malformed));
+    let empty = Subject::new("x", &[]);
+    assert_eq!(SigningRequest::parse(&SigningRequest::create(&empty, &[], &key)).unwrap().sans, []);
+}
+
+#[test]
+fn signing_requests_for_more_are_refused() {
+    use x509_cert::ext::ToExtension;
+    use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
+    let key = KeyPair::generate(&mut entropy(1));
+    let subject = Subject::new("x", &[]);
+    let ca = BasicConstraints { ca: true, path_len_constraint: None };
+    let leaf = BasicConstraints { ca: false, path_len_constraint: None };
+    let signs = KeyUsage(KeyUsages::KeyCertSign.into());
+    let policy = x509_cert::ext::pkix::InhibitAnyPolicy(1);
+    let asked = |extension| {
+        let pem = request::signed(&subject, vec![extension], (key.public(), &key));
+        SigningRequest::parse(&pem).map(drop)
+    };
+    let name = encode::name(&subject);
+    let of_ca = (true, &ca).to_extension(&name, &[]).unwrap();
+    assert_eq!(asked(of_ca), Err(RequestRefused::Authority));
+    let of_signs = (true, &signs).to_extension(&name, &[]).unwrap();
+    assert_eq!(asked(of_signs), Err(RequestRefused::Authority));
+    let of_policy = (false, &policy).to_extension(&name, &[]).unwrap();
+    assert!(matches!(asked(of_policy), Err(RequestRefused::Unknown(_))));
+    let of_leaf = (true, &leaf).to_extension(&name, &[]).unwrap();
+    assert_eq!(asked(of_leaf), Ok(()));
+}
+
+#[test]
+fn a_request_signed_by_another_key_is_refused() {
+    let (key, other) = (KeyPair::generate(&mut entropy(1)), KeyPair::generate(&mut entropy(2)));
+    let subject = Subject::new("system:node:node-1", &["system:nodes"]);
+    let stolen = request::signed(&subject, vec![], (key.public(), &other));
+    assert_eq!(SigningRequest::parse(&stolen), Err(RequestRefused::Signature));
+    let own = request::signed(&subject, vec![], (key.public(), &key));
+    assert!(SigningRequest::parse(&own).is_ok());
+}
+
+#[test]
+fn a_key_share_of_small_order_is_refused() {
+    let group = provider().kx_groups[0];
+    let refused = |peer: &[u8]| group.start().unwrap().complete(peer).is_err();
+    assert!(refused(&[0; 32]));
+    assert!(refused(&[9; 31]));
+    let peer = group.start().unwrap();
+    assert!(!refused(peer.pub_key()));
+}

@@ -1,0 +1,10 @@
+//! The service proxy: Services and EndpointSlices in, the host's table of redirects out.
+//!
+//! It is a client of the apiserver with an identity of its own. This crate must never know what
+//! becomes of the table: a host applies it to packets or at connect.
+
+mod start;
+mod table;
+
+pub use start::Proxy;
+pub use table::table;

@@ -1,0 +1,49 @@
+//! The proxy's loop.
+
+use crate::table::table;
+use ravelin_client::{Client, ClientConfig, Reflector, Store};
+use ravelin_host::{HostRef, Redirect, Task, field};
+
+/// A running proxy; it ends when this is dropped. The table that it last set stays.
+#[derive(Debug)]
+pub struct Proxy {
+    _tasks: Vec<Task>,
+}
+
+impl Proxy {
+    /// Starts the proxy of a node.
+    pub fn start(host: HostRef, config: ClientConfig) -> Self {
+        let client = Client::new(host.clone(), config);
+        let services = Reflector::new(client.clone(), "/api/v1/services");
+        let slices = Reflector::new(client, "/apis/discovery.k8s.io/v1/endpointslices");
+        let following = follow(host.clone(), services.store(), slices.store());
+        let task = host.spawn("proxy", Box::pin(following));
+        Self { _tasks: vec![task, services.run(), slices.run()] }
+    }
+}
+
+/// Sets the table whenever it changes.
+async fn follow(host: HostRef, mut services: Store, mut slices: Store) {
+    // A table of one without the other would refuse what works.
+    if !(services.synced().await && slices.synced().await) {
+        return;
+    }
+    let mut last: Option<Vec<Redirect>> = None;
+    loop {
+        let (all_services, all_slices) = (services.objects(), slices.objects());
+        let current = table(all_services.values().map(|one| &**one), all_slices.values().map(|one| &**one));
+        if last.as_ref() != Some(&current) {
+            host.observe("proxy.table", &[field("addresses", current.len())]);
+            host.set_redirects(current.clone());
+            last = Some(current);
+        }
+        let is_alive = tokio::select! {
+            biased;
+            alive = services.changed() => alive,
+            alive = slices.changed() => alive,
+        };
+        if !is_alive {
+            return;
+        }
+    }
+}

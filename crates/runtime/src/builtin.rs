@@ -1,0 +1,124 @@
+//! The runtime whose workloads are tasks of this process.
+
+use crate::workload::{self, Started};
+use crate::{ContainerState, Ledger, LogOptions, PodState, Runtime, RuntimeError, Sandbox};
+use async_trait::async_trait;
+use bytes::Bytes;
+use ravelin_host::HostRef;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Runs the built-in workloads. Its pods end when it is dropped.
+#[derive(Default)]
+pub struct Builtin(Mutex<Pods>);
+
+#[derive(Default)]
+struct Pods {
+    running: BTreeMap<String, RunningPod>,
+    /// Ledgers stay when their pod has gone: an observer reads them afterwards.
+    ledgers: BTreeMap<String, Arc<Ledger>>,
+}
+
+struct RunningPod {
+    sandbox: Sandbox,
+    state: PodState,
+    /// What keeps the containers running.
+    started: Vec<Started>,
+}
+
+impl Builtin {
+    /// A runtime without pods.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn pods(&self) -> MutexGuard<'_, Pods> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ledger of the pod with this UID, also after its end.
+    pub fn ledger(&self, uid: &str) -> Option<Arc<Ledger>> {
+        self.pods().ledgers.get(uid).cloned()
+    }
+
+    /// Every ledger by pod UID.
+    pub fn ledgers(&self) -> BTreeMap<String, Arc<Ledger>> {
+        self.pods().ledgers.clone()
+    }
+
+    /// What a running pod was started from: its computer, files and environment.
+    pub fn sandbox(&self, uid: &str) -> Option<Sandbox> {
+        self.pods().running.get(uid).map(|pod| pod.sandbox.clone())
+    }
+}
+
+impl std::fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Builtin")
+    }
+}
+
+fn write(host: &HostRef, root: &str, files: &BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+    files.iter().try_for_each(|(name, content)| host.disk().write(&format!("{root}{name}"), content))
+}
+
+#[async_trait]
+impl Runtime for Builtin {
+    async fn run_pod(&self, sandbox: Sandbox) -> Result<PodState, RuntimeError> {
+        let uid = sandbox.pod.uid.clone();
+        if let Some(state) = self.status(&uid).await.filter(PodState::is_ready) {
+            return Ok(state);
+        }
+        // What half a pod still holds (ports above all) is let go before it starts again.
+        self.pods().running.remove(&uid);
+        write(&sandbox.host, &sandbox.root, &sandbox.files)?;
+        let ledger = self.pods().ledgers.entry(uid.clone()).or_default().clone();
+        let mut state = PodState { started: sandbox.host.now(), containers: BTreeMap::new() };
+        let mut running = Vec::new();
+        for container in &sandbox.pod.containers {
+            let outcome = match workload::start(&sandbox, container, &ledger).await {
+                Ok(started) => {
+                    running.push(started);
+                    ContainerState::Running
+                }
+                Err(refused) => refused,
+            };
+            state.containers.insert(container.name.clone(), outcome);
+        }
+        let pod = RunningPod { sandbox, state: state.clone(), started: running };
+        self.pods().running.insert(uid, pod);
+        Ok(state)
+    }
+
+    async fn write_files(&self, uid: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<(), RuntimeError> {
+        let mut pods = self.pods();
+        let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        write(&pod.sandbox.host, &pod.sandbox.root, files)?;
+        pod.sandbox.files.extend(files.clone());
+        Ok(())
+    }
+
+    async fn stop_pod(&self, uid: &str) {
+        let Some(pod) = self.pods().running.remove(uid) else { return };
+        for name in pod.sandbox.files.keys() {
+            // A file that stays is no reason to keep the pod.
+            let _ = pod.sandbox.host.disk().remove(&format!("{}{name}", pod.sandbox.root));
+        }
+    }
+
+    async fn status(&self, uid: &str) -> Option<PodState> {
+        let pods = self.pods();
+        let pod = pods.running.get(uid)?;
+        pod.started.iter().all(Started::is_alive).then(|| pod.state.clone())
+    }
+
+    async fn logs(&self, uid: &str, container: &str, options: &LogOptions) -> Result<Bytes, RuntimeError> {
+        let pods = self.pods();
+        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        if !pod.state.containers.contains_key(container) {
+            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
+        }
+        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
+        Ok(ledger.read_log(pod.sandbox.host.now(), container, options))
+    }
+}

@@ -1,0 +1,20 @@
+//! What a kubelet runs: the [`Runtime`] trait and [`Builtin`], its implementation in this process.
+//!
+//! Each container is one of a few built-in workloads, chosen by its image's name. What a workload
+//! was asked and what it answered is written down in its pod's [`Ledger`], which an outside
+//! observer reads by the pod's UID. This crate must never know the kubelet, the apiserver's inside
+//! or which path a request came by.
+
+mod builtin;
+mod ledger;
+mod log;
+mod pod;
+mod runtime;
+mod workload;
+
+pub use builtin::Builtin;
+pub use ledger::{Answer, Ledger, MAX_SERVED, Received, Served};
+pub use log::{LogLine, LogOptions, LogRead, MAX_LOG_BYTES};
+pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};
+pub use runtime::{ContainerState, PodState, Runtime, RuntimeError, Sandbox};
+pub use workload::{InCluster, NotInCluster, SERVICE_ACCOUNT_DIRECTORY};

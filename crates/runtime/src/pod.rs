@@ -1,0 +1,108 @@
+//! What of a Pod object a runtime needs.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// More containers than this in one pod are refused.
+pub const MAX_CONTAINERS: usize = 64;
+
+/// A pod, as far as running it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `spec.serviceAccountName`, `default` where it is empty.
+    pub service_account: String,
+    /// `spec.hostNetwork`.
+    pub host_network: bool,
+    /// `spec.automountServiceAccountToken`, true where it is absent.
+    pub mounts_token: bool,
+    /// `spec.containers`, at least one.
+    pub containers: Vec<ContainerView>,
+}
+
+/// One container of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerView {
+    /// Its name.
+    pub name: String,
+    /// Its image, as written.
+    pub image: String,
+    /// The `containerPort`s, in order.
+    pub ports: Vec<u16>,
+    /// The environment variables that have a literal value.
+    pub env: BTreeMap<String, String>,
+}
+
+/// An object that is no pod.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a pod: {0} is missing or malformed")]
+pub struct MalformedPod(pub &'static str);
+
+impl PodView {
+    /// Reads a Pod object.
+    ///
+    /// # Errors
+    /// Where a needed field is missing or has another type.
+    pub fn parse(pod: &Value) -> Result<Self, MalformedPod> {
+        let text = |pointer: &'static str| {
+            let text = pod.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+            text.map(str::to_owned).ok_or(MalformedPod(pointer))
+        };
+        let flag = |pointer: &'static str, default: bool| match pod.pointer(pointer) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => value.as_bool().ok_or(MalformedPod(pointer)),
+        };
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+        let containers = containers.ok_or(MalformedPod("/spec/containers"))?;
+        if containers.is_empty() || containers.len() > MAX_CONTAINERS {
+            return Err(MalformedPod("/spec/containers"));
+        }
+        Ok(Self {
+            namespace: text("/metadata/namespace")?,
+            name: text("/metadata/name")?,
+            uid: text("/metadata/uid")?,
+            service_account: text("/spec/serviceAccountName").unwrap_or_else(|_| "default".to_owned()),
+            host_network: flag("/spec/hostNetwork", false)?,
+            mounts_token: flag("/spec/automountServiceAccountToken", true)?,
+            containers: containers.iter().map(ContainerView::parse).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ContainerView {
+    fn parse(container: &Value) -> Result<Self, MalformedPod> {
+        let text =
+            |field: &str, fault| container[field].as_str().map(str::to_owned).ok_or(MalformedPod(fault));
+        let list = |field: &str| container[field].as_array().map(Vec::as_slice).unwrap_or_default();
+        let port = |port: &Value| {
+            let number = port["containerPort"].as_u64().and_then(|number| u16::try_from(number).ok());
+            number.filter(|number| *number != 0).ok_or(MalformedPod("a containerPort"))
+        };
+        let variable = |variable: &Value| {
+            let (name, value) = (variable["name"].as_str()?, variable["value"].as_str()?);
+            Some((name.to_owned(), value.to_owned()))
+        };
+        Ok(Self {
+            name: text("name", "a container's name")?,
+            image: text("image", "a container's image")?,
+            ports: list("ports").iter().map(port).collect::<Result<_, _>>()?,
+            env: list("env").iter().filter_map(variable).collect(),
+        })
+    }
+
+    /// The image's name without registry digest and tag: `ravelin.test/http` of
+    /// `ravelin.test/http:1.0`.
+    pub fn image_name(&self) -> &str {
+        let name = self.image.split_once('@').map_or(self.image.as_str(), |(name, _)| name);
+        match name.rsplit_once(':') {
+            // A colon before the last slash belongs to the registry's port.
+            Some((before, tag)) if !tag.contains('/') => before,
+            _ => name,
+        }
+    }
+}

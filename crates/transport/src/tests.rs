@@ -1,0 +1,6 @@
+//! TLS and HTTP between two hosts in memory.
+
+mod http_messages;
+mod stage;
+mod tls_handshakes;
+mod wire;

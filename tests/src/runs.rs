@@ -1,0 +1,105 @@
+//! Running a cluster: whole runs with a report, and single simulations.
+
+use crate::cells::Cells;
+use ravelin_adversary::Attacker;
+use ravelin_assess::{Path, SimulateRequest, Simulated, UnitPlan, UnitRun, Weather, run_unit, simulate};
+use ravelin_cluster::Layout;
+use ravelin_config::ClusterConfig;
+use ravelin_host::Flaws;
+use ravelin_sim::Untrusted;
+
+/// Every attacker.
+pub const ATTACKERS: [Attacker; 2] = Attacker::ALL;
+
+/// A whole run to be made, as `ravelin simulate` makes it.
+#[derive(Clone, Debug)]
+pub struct Run(SimulateRequest);
+
+impl Run {
+    /// Every path and attacker, three nodes, both segments untrusted.
+    pub fn of(config: ClusterConfig, seed: u64) -> Self {
+        Self(SimulateRequest {
+            config,
+            seed,
+            nodes: 3,
+            paths: Vec::new(),
+            attackers: Vec::new(),
+            untrusted: (true, true),
+            want_trace: false,
+            commit: "unknown".to_owned(),
+        })
+    }
+
+    /// With so many nodes.
+    pub fn nodes(mut self, nodes: u32) -> Self {
+        self.0.nodes = nodes;
+        self
+    }
+
+    /// With an attacker between control plane and nodes alone (`--untrusted access`).
+    pub fn untrusted_access(mut self) -> Self {
+        self.0.untrusted = (true, false);
+        self
+    }
+
+    /// Only these paths.
+    pub fn paths(mut self, patterns: &[&str]) -> Self {
+        self.0.paths = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        self
+    }
+
+    /// Only this attacker.
+    pub fn attacker(mut self, attacker: Attacker) -> Self {
+        self.0.attackers = vec![attacker.name().to_owned()];
+        self
+    }
+
+    /// With the trace's lines, and not only their hash.
+    pub fn with_trace(mut self) -> Self {
+        self.0.want_trace = true;
+        self
+    }
+
+    /// Makes the run.
+    ///
+    /// # Panics
+    /// Where it does not come to a report.
+    pub fn simulate(self) -> Simulated {
+        simulate(self.0, &|_| {}).unwrap_or_else(|error| panic!("no report: {error}"))
+    }
+
+    /// Makes the run, and gives its verdicts.
+    ///
+    /// # Panics
+    /// Where it does not come to a report.
+    pub fn cells(self) -> Cells {
+        Cells::of(&self.simulate().report)
+    }
+}
+
+/// One simulation: every path, one attacker, some protections taken away.
+///
+/// # Panics
+/// Where it does not come to its end.
+pub fn unit(config: &ClusterConfig, attacker: Attacker, flaws: Flaws, seed: u64) -> UnitRun {
+    unit_of(config, attacker, &Path::ALL, (flaws, seed))
+}
+
+/// The same with some of the paths.
+///
+/// # Panics
+/// Where it does not come to its end.
+pub fn unit_of(config: &ClusterConfig, attacker: Attacker, paths: &[Path], (flaws, seed): (Flaws, u64)) -> UnitRun {
+    let plan = UnitPlan {
+        config: config.clone(),
+        seed,
+        layout: Layout::new(config, 3).expect("three nodes have room"),
+        attacker,
+        untrusted: Untrusted::ALL,
+        paths: paths.to_vec(),
+        flaws,
+        weather: Weather::calm(),
+        step: None,
+    };
+    run_unit(plan).unwrap_or_else(|error| panic!("the simulation ended badly: {error}"))
+}

@@ -1,0 +1,119 @@
+//! What must come out of the samples: every cell, as the issue that built this has it.
+//!
+//! `closed` is `failed_closed`: did every call that failed fail in time, with an error that names
+//! the check. On paths through tunnels it is left open: an attacker who cuts a tunnel makes the next
+//! call fail for want of one.
+
+use ravelin_tests::Cells;
+
+/// The columns.
+const COLUMNS: &str = "path                            attacker      closed  request_secret  response_secret  response_authentic  request_authentic  credential_safe  access_controlled
+";
+
+/// Paths to the apiserver: nothing breaks, nothing stays untested, and what stays in the control
+/// plane is exposed to nobody. The same in every sample.
+const TO_THE_APISERVER: &str = "
+node-bootstrap                  eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+node-bootstrap                  impostor      yes     held            held             held                held               held             held
+node-to-apiserver               eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+node-to-apiserver               impostor      yes     held            held             held                held               held             held
+pod-to-apiserver                eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+pod-to-apiserver                impostor      yes     held            held             held                held               held             held
+proxy-to-apiserver              eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+proxy-to-apiserver              impostor      yes     held            held             held                held               held             held
+user-to-apiserver               eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+user-to-apiserver               impostor      yes     held            held             held                held               held             held
+controller-to-apiserver         eavesdropper  -       not_exposed     not_exposed      not_applicable      not_applicable     not_exposed      not_exposed
+controller-to-apiserver         impostor      -       not_exposed     not_exposed      not_exposed         not_exposed        not_exposed      not_exposed
+";
+
+/// Kubelets that nobody verifies: an impostor can stand in for one, but cannot relay to it, since
+/// the apiserver's client certificate is bound to the handshake.
+const LOGS_OF_UNVERIFIED_KUBELETS: &str = "
+apiserver-to-kubelet/logs       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/logs       impostor      yes     broken          held             broken              held               held             held
+";
+
+/// Kubelets whose certificates the apiserver verifies.
+const LOGS_OF_VERIFIED_KUBELETS: &str = "
+apiserver-to-kubelet/logs       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/logs       impostor      yes     held            held             held                held               held             held
+";
+
+/// Kubelets started with flags alone, behind tunnels: they serve anyone, so the impostor gets the
+/// genuine log too.
+const LOGS_THROUGH_TUNNELS: &str = "
+apiserver-to-kubelet/logs@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/logs@ssh   impostor      any     broken          broken           broken              held               held             broken
+";
+
+/// The proxies of the apiserver, which verify nobody and send no credential.
+const PROXIES: &str = "
+apiserver-to-node/http          eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http          impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https         eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https         impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http           eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http           impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https          eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https          impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http       eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http       impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https      impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+";
+
+/// The same through tunnels that end on any node, when the attacker is between the nodes too.
+const PROXIES_THROUGH_TUNNELS: &str = "
+apiserver-to-node/http@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https@ssh     eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https@ssh     impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http@ssh       eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http@ssh       impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http@ssh   eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http@ssh   impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https@ssh  eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https@ssh  impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+";
+
+/// The same when the attacker is only between control plane and nodes: all that crosses there is
+/// inside a tunnel.
+const PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS: &str = "
+apiserver-to-node/http@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https@ssh     eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https@ssh     impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http@ssh       eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http@ssh       impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http@ssh   impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https@ssh  eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https@ssh  impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+";
+
+pub fn kubeadm_default() -> Cells {
+    table(&[TO_THE_APISERVER, LOGS_OF_UNVERIFIED_KUBELETS, PROXIES])
+}
+
+pub fn kubeadm_verified() -> Cells {
+    table(&[TO_THE_APISERVER, LOGS_OF_VERIFIED_KUBELETS, PROXIES])
+}
+
+pub fn legacy_ssh_tunnels() -> Cells {
+    table(&[TO_THE_APISERVER, LOGS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS])
+}
+
+pub fn legacy_ssh_tunnels_seen_from_access() -> Cells {
+    table(&[TO_THE_APISERVER, LOGS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS])
+}
+
+fn table(parts: &[&str]) -> Cells {
+    let table = Cells::table(&[&[COLUMNS], parts].concat().concat());
+    assert_eq!(table.0.len(), 26, "13 paths and two attackers");
+    table
+}

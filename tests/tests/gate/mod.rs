@@ -1,0 +1,65 @@
+//! The simulation gate: the samples, many seeds, each verdict as the issue has it, and every run
+//! twice.
+
+pub mod expected;
+
+use ravelin_assess::Simulated;
+use ravelin_tests::{Cells, Run, Sample};
+use std::thread;
+
+/// The seeds of an ordinary run. `cargo xtask test --deep` takes more.
+const SEEDS: u64 = 10;
+const DEEP_SEEDS: u64 = 100;
+
+#[test]
+fn kubeadm_default_comes_out_as_the_issue_has_it() {
+    gate(&expected::kubeadm_default(), |seed| Run::of(Sample::KubeadmDefault.config(), seed));
+}
+
+#[test]
+fn kubeadm_verified_comes_out_as_the_issue_has_it() {
+    gate(&expected::kubeadm_verified(), |seed| Run::of(Sample::KubeadmVerified.config(), seed));
+}
+
+#[test]
+fn legacy_ssh_tunnels_come_out_as_the_issue_has_it() {
+    gate(&expected::legacy_ssh_tunnels(), |seed| Run::of(Sample::LegacySshTunnels.config(), seed));
+}
+
+#[test]
+fn legacy_ssh_tunnels_hold_where_nothing_crosses_outside_of_them() {
+    gate(&expected::legacy_ssh_tunnels_seen_from_access(), |seed| {
+        Run::of(Sample::LegacySshTunnels.config(), seed).untrusted_access()
+    });
+}
+
+/// Runs each seed twice at the same time: the verdicts are the expected ones, and the traces one.
+fn gate(expected: &Cells, run: impl Fn(u64) -> Run + Sync) {
+    let mut wrong = Vec::new();
+    let mut traces = Vec::new();
+    for seed in 0..if crate::is_deep() { DEEP_SEEDS } else { SEEDS } {
+        let (first, second) = twice(&run, seed);
+        let cells = Cells::of(&first.report);
+        wrong.extend(expected.differences(&cells).into_iter().map(|line| format!("seed {seed}: {line}")));
+        let [one, two] = [&first, &second].map(|run| run.report.trace_sha256.clone());
+        if one != two {
+            wrong.push(format!("seed {seed}: two runs, two traces: {one} and {two}"));
+        }
+        if first.report != second.report {
+            wrong.push(format!("seed {seed}: two runs, two reports"));
+        }
+        traces.push(one);
+    }
+    assert!(wrong.is_empty(), "expected -> came out:\n{}", wrong.join("\n"));
+    traces.sort();
+    traces.dedup();
+    assert!(traces.len() >= SEEDS as usize, "every seed has a trace of its own");
+}
+
+fn twice(run: &(impl Fn(u64) -> Run + Sync), seed: u64) -> (Simulated, Simulated) {
+    thread::scope(|scope| {
+        let other = scope.spawn(|| run(seed).simulate());
+        let first = run(seed).simulate();
+        (first, other.join().expect("the second run ends as the first"))
+    })
+}
