@@ -1,6 +1,7 @@
 //! The scenarios: whole runs, and what must come out of them. One binary, a module for each theme.
 
 mod gate;
+mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?
 fn is_deep() -> bool {

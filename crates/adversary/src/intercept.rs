@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How long the impostor waits for cut tunnels to be opened again, towards itself.
 const REOPENING: Duration = Duration::from_secs(20);
 
+/// How long victims get to learn that they are logged in.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// A connection of the path that ended at the attacker's machine.
 pub struct Intercepted {
     /// Its bytes.
@@ -78,6 +81,8 @@ impl<'a> Interception<'a> {
             field.cut(target);
             notes.tell("cut the SSH connections");
             interception.wait_for_tunnels(tunnels, at.len()).await;
+            // The impostor knows of a login before its victim does.
+            tokio::time::sleep(SETTLING).await;
         }
         interception
     }

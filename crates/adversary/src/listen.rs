@@ -38,9 +38,10 @@ impl Heard {
 /// Every connection of the path that carried something in this attempt, the attacker's own left
 /// out.
 pub fn hear(field: &Field, target: &Target) -> Vec<Heard> {
-    let (flows, live) = (field.wire().flows(), field.live_flows());
+    let wire = field.wire();
+    let flows = field.live_flows().into_iter().filter_map(|id| wire.flow(id));
     let ours = |flow: &ravelin_sim::Flow| {
-        live.contains(&flow.id) && !flow.by_attacker && target.joins(flow.client.ip(), flow.server.ip())
+        !flow.by_attacker && target.joins(flow.client.ip(), flow.server.ip())
     };
     let heard = |flow: ravelin_sim::Flow| Heard {
         client: flow.client,
@@ -49,7 +50,7 @@ pub fn hear(field: &Field, target: &Target) -> Vec<Heard> {
         from_client: flow.from_client,
         from_server: flow.from_server,
     };
-    flows.into_iter().filter(ours).map(heard).collect()
+    flows.filter(ours).map(heard).collect()
 }
 
 /// What can be read of these connections: bodies decoded, and the streams as they are.

@@ -28,9 +28,18 @@ pub struct Stage {
 
 impl Stage {
     /// A demo pod on each probed node.
+    ///
+    /// # Errors
+    /// Why one of them does not run, in a sentence.
     pub fn pods(&self, demo: Demo) -> Result<Vec<DemoPod>, String> {
         let members = self.cluster.layout().members().len().min(MAX_PROBED_NODES);
         (0..members).map(|node| self.cluster.pod(demo, node)).collect()
+    }
+
+    /// Every demo pod of a kind that runs: behind a service, any of them may answer.
+    pub fn all_pods(&self, demo: Demo) -> Vec<DemoPod> {
+        let members = self.cluster.layout().members().len();
+        (0..members).filter_map(|node| self.cluster.pod(demo, node).ok()).collect()
     }
 
     /// How often each pod is used in one probe. Where the egress picks a node at random, once

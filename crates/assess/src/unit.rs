@@ -229,7 +229,7 @@ impl PathPlay<'_> {
     async fn baseline(&self, run: &mut PathRun) -> Result<Target, Unusable> {
         let due = self.first.saturating_sub(self.stage.world.elapsed());
         tokio::time::sleep(due).await;
-        let began = self.stage.world.elapsed();
+        let began = self.stage.world.wire().packet_count();
         let target = self.honest_use(&format!("{}/baseline", self.path)).await?;
         run.exposed_packets = exposure::count(self.stage, &target, &self.plan.untrusted, began);
         Ok(target)
@@ -275,7 +275,7 @@ impl PathPlay<'_> {
     async fn attack(&self, target: &Target, run: &mut PathRun) {
         for (number, tactic) in tactics(self.plan.attacker, target).into_iter().enumerate() {
             let secrets = self.slot(number + 1, tactic.name()).await;
-            let began = self.stage.world.elapsed();
+            let began = self.stage.world.wire().packet_count();
             let Ok(mut probe) = probe::new(self.stage, self.path, &secrets) else { continue };
             if probe.plant().await.is_err() {
                 continue;

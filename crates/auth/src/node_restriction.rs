@@ -299,7 +299,7 @@ fn is_allowed_label(key: &str) -> bool {
     let kubernetes_own = within("kubernetes.io") || within("k8s.io");
     let for_nodes =
         NODE_LABELS.contains(&key) || within("kubelet.kubernetes.io") || within("node.kubernetes.io");
-    !within("node-restriction.kubernetes.io") && (!kubernetes_own || for_nodes)
+    !kubernetes_own || for_nodes
 }
 
 fn admit_token(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {

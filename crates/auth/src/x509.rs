@@ -18,3 +18,41 @@ pub fn user(peer: &VerifiedPeer) -> Option<UserInfo> {
     };
     Some(user.authenticated())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use ravelin_entropy::Entropy;
+    use ravelin_pki::{Authority, KeyPair, Profile, Subject, TrustAnchors, Usage, verify_client};
+
+    fn user_of(subject: Subject) -> Option<UserInfo> {
+        let mut entropy = Entropy::from_key([3; 32]);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (from, until) = (at(1_000), at(2_000));
+        let authority = Authority::new("ca", KeyPair::generate(&mut entropy), from, until, &mut entropy);
+        let profile = Profile {
+            subject,
+            sans: Vec::new(),
+            usages: vec![Usage::Client],
+            not_before: from,
+            not_after: until,
+        };
+        let identity = authority.identity(&profile, &mut entropy);
+        let anchors = TrustAnchors::new([authority.certificate()]).unwrap();
+        user(&verify_client(&identity.chain, &anchors, at(1_500)).unwrap())
+    }
+
+    #[test]
+    fn a_certificate_names_its_user_and_groups() {
+        let found = user_of(Subject::new("system:node:n1", &[names::NODES])).unwrap();
+        assert_eq!(found.name, "system:node:n1");
+        assert_eq!(found.groups, [names::NODES, names::AUTHENTICATED]);
+        assert!(found.extra[names::CREDENTIAL_ID][0].starts_with("X509SHA256="));
+    }
+
+    #[test]
+    fn a_certificate_without_a_common_name_is_nobodys() {
+        assert_eq!(user_of(Subject::new("", &[names::MASTERS])), None);
+    }
+}

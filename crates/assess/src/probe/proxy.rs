@@ -30,7 +30,10 @@ pub struct ProxyProbe<'a> {
     secrets: &'a Secrets,
     through: Through,
     secure: bool,
+    /// The pods that are asked, one by one (or, behind a service, as often).
     pods: Vec<DemoPod>,
+    /// The pods that may answer.
+    answering: Vec<DemoPod>,
 }
 
 impl<'a> ProxyProbe<'a> {
@@ -42,7 +45,9 @@ impl<'a> ProxyProbe<'a> {
     ) -> Result<Self, Unusable> {
         let demo = if through == Through::Node { Demo::HostWeb } else { Demo::Web };
         let pods = stage.pods(demo).map_err(Unusable::Failed)?;
-        Ok(Self { stage, caller: stage.cluster.operator().fresh(), secrets, through, secure, pods })
+        let answering = if through == Through::Service { stage.all_pods(demo) } else { pods.clone() };
+        let caller = stage.cluster.operator().fresh();
+        Ok(Self { stage, caller, secrets, through, secure, pods, answering })
     }
 
     /// The proxy's path towards a pod. A service chooses its pod itself.
@@ -79,7 +84,7 @@ impl Probe for ProxyProbe<'_> {
     fn plant(&mut self) -> LocalBoxFuture<'_, Result<(), String>> {
         Box::pin(async {
             for (id, _, _) in self.sent() {
-                for pod in &self.pods {
+                for pod in &self.answering {
                     pod.ledger.plant(&id, self.secrets.response.reveal());
                 }
             }
@@ -88,7 +93,7 @@ impl Probe for ProxyProbe<'_> {
     }
 
     fn target(&self) -> Target {
-        self.stage.workload_target(&self.pods, self.secure)
+        self.stage.workload_target(&self.answering, self.secure)
     }
 
     fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {
@@ -104,7 +109,7 @@ impl Probe for ProxyProbe<'_> {
     }
 
     fn issued(&self) -> Vec<Vec<u8>> {
-        let served = self.pods.iter().flat_map(|pod| pod.ledger.served());
+        let served = self.answering.iter().flat_map(|pod| pod.ledger.served());
         let ours = served.filter(|served| {
             served.probe.as_ref().is_some_and(|probe| probe.starts_with(&self.secrets.id))
                 && served.answer.status == 200
@@ -116,7 +121,7 @@ impl Probe for ProxyProbe<'_> {
         let sent: BTreeMap<_, _> = self.sent().into_iter().map(|(id, _, body)| (id, body)).collect();
         let mut counted: BTreeMap<String, usize> = BTreeMap::new();
         let mut executed = Vec::new();
-        for pod in &self.pods {
+        for pod in &self.answering {
             for served in pod.ledger.served() {
                 let Some(id) = served.probe.filter(|id| sent.contains_key(id)) else { continue };
                 let count = counted.entry(id.clone()).or_default();

@@ -10,7 +10,8 @@ fn ask(user: &UserInfo, verb: &str, what: &str, namespace: &str) -> Attributes {
     // GROUP:RESOURCE[/SUBRESOURCE][=NAME], or a path.
     if what.starts_with('/') {
         let (user, verb, path) = (user.clone(), verb.to_owned(), what.to_owned());
-        return Attributes { user, verb, path, ..Attributes::default() };
+        let namespace = namespace.to_owned();
+        return Attributes { user, verb, path, namespace, ..Attributes::default() };
     }
     let (what, name) = what.split_once('=').unwrap_or((what, ""));
     let (group, resource) = what.split_once(':').unwrap();
@@ -130,6 +131,20 @@ fn a_removed_or_broken_binding_gives_nothing() {
     rbac.set(&binding);
     rbac.remove(&binding);
     assert!(!rbac.decide(&asked).is_allowed());
+}
+
+#[test]
+fn a_binding_of_a_namespace_gives_no_paths() {
+    let mut rbac = Authorizer::from_objects(&default_objects());
+    rbac.set(&json!({
+        "kind": "RoleBinding",
+        "metadata": { "name": "b", "namespace": "n1" },
+        "roleRef": { "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "kind": "User", "name": "u" }],
+    }));
+    let bound = UserInfo::new("u", &[]);
+    assert!(rbac.decide(&ask(&bound, "get", ":secrets=s", "n1")).is_allowed());
+    assert!(!rbac.decide(&ask(&bound, "get", "/metrics", "n1")).is_allowed());
 }
 
 /// RBAC once more, as plainly as it can be said, over the objects themselves.

