@@ -89,7 +89,8 @@ pub fn altered_answer(mut answer: Answer) -> Answer {
 
 /// An answer made up from nothing.
 pub fn made_up_answer() -> Answer {
-    let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "message": MARK});
+    let body =
+        serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "message": MARK});
     let content_type = "application/json".to_owned();
     Answer { status: 200, content_type, body: body.to_string().into_bytes() }
 }

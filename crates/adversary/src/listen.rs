@@ -40,9 +40,8 @@ impl Heard {
 pub fn hear(field: &Field, target: &Target) -> Vec<Heard> {
     let wire = field.wire();
     let flows = field.live_flows().into_iter().filter_map(|id| wire.flow(id));
-    let ours = |flow: &ravelin_sim::Flow| {
-        !flow.by_attacker && target.joins(flow.client.ip(), flow.server.ip())
-    };
+    let ours =
+        |flow: &ravelin_sim::Flow| !flow.by_attacker && target.joins(flow.client.ip(), flow.server.ip());
     let heard = |flow: ravelin_sim::Flow| Heard {
         client: flow.client,
         server: flow.server,

@@ -6,7 +6,8 @@ use crate::store::Store;
 use ravelin_api::object;
 use ravelin_auth::node::NodeAuthorizer;
 use ravelin_auth::{
-    AlwaysAllow, AlwaysDeny, Attributes, Authorizer, Decision, Denied, Permit, SystemMasters, authorize, decide, rbac,
+    AlwaysAllow, AlwaysDeny, Attributes, Authorizer, Decision, Denied, Permit, SystemMasters, authorize,
+    decide, rbac,
 };
 use ravelin_host::Flaw;
 use std::collections::BTreeMap;

@@ -113,7 +113,8 @@ fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Status> {
 
 fn refuse_upgrade(asked: &Asked) -> Result<(), Status> {
     let tokens = asked.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrades = tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let upgrades =
+        tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     if upgrades {
         return Err(Status::bad_request("upgrade requests are not supported by this server"));
     }

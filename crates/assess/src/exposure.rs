@@ -9,8 +9,7 @@ use ravelin_sim::Untrusted;
 pub fn count(stage: &Stage, target: &Target, untrusted: &Untrusted, before: usize) -> u64 {
     let packets = stage.world.wire().packets_since(before);
     let ours = packets.iter().filter(|packet| {
-        packet.segment.is_untrusted(untrusted)
-            && target.joins(packet.source.ip(), packet.destination.ip())
+        packet.segment.is_untrusted(untrusted) && target.joins(packet.source.ip(), packet.destination.ip())
     });
     ours.count() as u64
 }

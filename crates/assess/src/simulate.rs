@@ -58,7 +58,10 @@ pub fn simulate(
         for what in told {
             progress(Progress { done: done.fetch_add(1, Ordering::Relaxed), total, what });
         }
-        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect::<Vec<_>>()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
     });
     let mut finished = Vec::new();
     for (attacker, run) in attackers.iter().zip(runs) {
@@ -96,9 +99,9 @@ fn assemble(request: &SimulateRequest, finished: &[(Attacker, UnitRun)]) -> Simu
             stories.push(verdict::story(*attacker, egress, path));
         }
     }
-    report.verdicts.sort_by_key(|verdict| {
-        crate::Path::ALL.iter().position(|path| path.name() == verdict.path)
-    });
+    report
+        .verdicts
+        .sort_by_key(|verdict| crate::Path::ALL.iter().position(|path| path.name() == verdict.path));
     report.trace_sha256 = sha256(&lines);
     let trace_lines = if request.want_trace { lines } else { Vec::new() };
     Simulated { report, trace_lines, stories }

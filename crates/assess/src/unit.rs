@@ -250,7 +250,9 @@ impl PathPlay<'_> {
             |call| matches!(&call.handed, Handed::Success(body) if secrets.response.is_in(body)),
         );
         if !answered {
-            return Err(Unusable::Failed("the answer did not hold what the server was told to answer".into()));
+            return Err(Unusable::Failed(
+                "the answer did not hold what the server was told to answer".into(),
+            ));
         }
         if probe.executed().iter().any(|executed| !executed.as_sent) {
             return Err(Unusable::Failed("the server executed something else than was sent".into()));

@@ -19,7 +19,10 @@ pub fn verdict(attacker: Attacker, egress: &str, run: &PathRun, untested_because
         let rounds: Vec<(&str, &Judged)> =
             judged.iter().map(|(tactic, by_property)| (*tactic, &by_property[&property])).collect();
         let mut verdict = of_property(run, property, &rounds);
-        if verdict.state != State::Broken && verdict.state != State::NotApplicable && !untested_because.is_empty() {
+        if verdict.state != State::Broken
+            && verdict.state != State::NotApplicable
+            && !untested_because.is_empty()
+        {
             verdict = PropertyVerdict::new(State::Untested);
             verdict.reason = Some(format!("settings of unknown effect: {}", untested_because.join(", ")));
         }
@@ -115,7 +118,10 @@ fn failed_closed(rounds: &[Round]) -> Option<bool> {
 pub fn story(attacker: Attacker, egress: &str, run: &PathRun) -> Story {
     let mut steps = Vec::new();
     if run.state == PathOutcome::Works {
-        let text = format!("without an attacker the path works; {} of its packets crossed untrusted segments", run.exposed_packets);
+        let text = format!(
+            "without an attacker the path works; {} of its packets crossed untrusted segments",
+            run.exposed_packets
+        );
         steps.push(Step { at_ms: 0, who: "baseline".into(), text });
     }
     for round in &run.rounds {

@@ -225,12 +225,16 @@ impl Cluster {
     pub fn subject(&self, who: Who) -> Subject {
         match who {
             Who::Joiner => self.facts.bootstrapper.clone(),
-            Who::Node(node) => Subject::new(format!("system:node:{}", self.node_name(node)), &["system:nodes"]),
+            Who::Node(node) => {
+                Subject::new(format!("system:node:{}", self.node_name(node)), &["system:nodes"])
+            }
             Who::Pod(_) => Subject::new(
                 format!("system:serviceaccount:{NAMESPACE}:{}", crate::demo::PROBE_ACCOUNT),
                 &["system:serviceaccounts", &format!("system:serviceaccounts:{NAMESPACE}")],
             ),
-            Who::Proxy(_) => Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"]),
+            Who::Proxy(_) => {
+                Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"])
+            }
             Who::ControllerManager => Subject::new("system:kube-controller-manager", &[]),
             Who::User => Subject::new("kubernetes-admin", &["system:masters"]),
         }
@@ -316,7 +320,10 @@ impl Cluster {
             return format!("{name} is registered and not ready");
         }
         let (requests, _) = store.list("certificatesigningrequests.certificates.k8s.io", None);
-        match requests.iter().find(|csr| csr["metadata"]["name"].as_str().is_some_and(|n| !n.starts_with("probe-"))) {
+        match requests
+            .iter()
+            .find(|csr| csr["metadata"]["name"].as_str().is_some_and(|n| !n.starts_with("probe-")))
+        {
             None => format!("{name} did not join: its signing request never reached the apiserver"),
             Some(csr) if csr["status"]["certificate"].is_string() => {
                 format!("{name} did not register with the certificate that it was issued")
@@ -336,9 +343,9 @@ impl Cluster {
     fn services_are_ready(&self, members: usize) -> bool {
         let (slices, _) = self.store().list("endpointslices.discovery.k8s.io", None);
         let endpoints = |service: &str| {
-            let of_service = slices.iter().filter(|slice| {
-                slice["metadata"]["labels"]["kubernetes.io/service-name"] == service
-            });
+            let of_service = slices
+                .iter()
+                .filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == service);
             of_service.filter_map(|slice| slice["endpoints"].as_array().map(Vec::len)).sum::<usize>()
         };
         endpoints("kubernetes") > 0 && endpoints(crate::demo::WEB_SERVICE) >= members

@@ -52,7 +52,9 @@ pub struct NodePlace {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// There are no more parts of the pods' range.
-    #[error("the pod range {range} has room for {room} nodes of /{mask}, not for {nodes}; accepted: a wider --cluster-cidr or fewer nodes")]
+    #[error(
+        "the pod range {range} has room for {room} nodes of /{mask}, not for {nodes}; accepted: a wider --cluster-cidr or fewer nodes"
+    )]
     PodRange {
         /// The range.
         range: IpNet,
@@ -121,5 +123,10 @@ impl Layout {
 
 fn node_address(index: usize) -> IpAddr {
     let (high, low) = (index / 250, index % 250);
-    IpAddr::V4(Ipv4Addr::new(198, 18, u8::try_from(high).unwrap_or(u8::MAX), u8::try_from(low).unwrap_or(0) + 1))
+    IpAddr::V4(Ipv4Addr::new(
+        198,
+        18,
+        u8::try_from(high).unwrap_or(u8::MAX),
+        u8::try_from(low).unwrap_or(0) + 1,
+    ))
 }

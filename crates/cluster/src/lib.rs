@@ -14,7 +14,5 @@ mod objects;
 mod start;
 
 pub use cluster::{Cluster, Hosts, Who};
-pub use demo::{
-    Demo, DemoPod, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE,
-};
+pub use demo::{Demo, DemoPod, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE};
 pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};

@@ -7,7 +7,9 @@ use crate::layout::{Layout, NodePlace};
 use crate::material::Material;
 use crate::objects;
 use async_trait::async_trait;
-use ravelin_apiserver::{Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store};
+use ravelin_apiserver::{
+    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store,
+};
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
 use ravelin_controllers::{Controllers, ControllersConfig, Operator, OperatorConfig};
@@ -195,7 +197,11 @@ impl<'a> Setup<'a> {
                 sign: Some(key),
                 audiences,
             },
-            authorization: apiserver.authorization_modes.iter().filter_map(|mode| authorizer(*mode)).collect(),
+            authorization: apiserver
+                .authorization_modes
+                .iter()
+                .filter_map(|mode| authorizer(*mode))
+                .collect(),
             admission: apiserver.admission.effective.clone(),
             service_range: apiserver.service_cluster_ip_range,
             kubelet: KubeletClientConfig {
@@ -244,7 +250,12 @@ impl<'a> Setup<'a> {
             kubernetes_service_ip: self.kubernetes_service(),
             apiserver: self.base.server,
             cluster_cidr: None,
-            node_cidrs: self.layout.nodes.iter().map(|node| (node.machine.name.clone(), node.pod_cidr)).collect(),
+            node_cidrs: self
+                .layout
+                .nodes
+                .iter()
+                .map(|node| (node.machine.name.clone(), node.pod_cidr))
+                .collect(),
             node_cidr_prefix: self.config.network.node_cidr_mask_size,
         };
         let running = Controllers::start(self.hosts.controllers.clone(), config);
@@ -277,9 +288,8 @@ impl<'a> Setup<'a> {
         let node = &place.machine.name;
         let names = vec![San::Ip(place.machine.address), San::Dns(node.clone())];
         let token = self.bootstrap.token().map(str::to_owned);
-        let identity = token.is_none().then(|| {
-            self.material.client(&format!("system:node:{node}"), &["system:nodes"])
-        });
+        let identity =
+            token.is_none().then(|| self.material.client(&format!("system:node:{node}"), &["system:nodes"]));
         let lease_seconds = kubelet.node_lease_duration_s;
         KubeletConfig {
             node_name: node.clone(),
@@ -295,7 +305,9 @@ impl<'a> Setup<'a> {
             serving: match &kubelet.serving {
                 config::KubeletServing::SelfSigned => Serving::SelfSigned,
                 config::KubeletServing::Bootstrap => Serving::Bootstrap,
-                config::KubeletServing::Files(_) => Serving::Given(self.material.kubelet_serving(node, names)),
+                config::KubeletServing::Files(_) => {
+                    Serving::Given(self.material.kubelet_serving(node, names))
+                }
             },
             address: kubelet.address,
             port: kubelet.port,

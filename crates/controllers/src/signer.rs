@@ -49,7 +49,11 @@ impl Signing {
         let (object, result) = match judged {
             Ok(request) => {
                 let profile = self.profile(csr, &request, now);
-                let certificate = self.authority.issue(&profile, &request.public_key, &mut self.client.host().entropy("certificate serials"));
+                let certificate = self.authority.issue(
+                    &profile,
+                    &request.public_key,
+                    &mut self.client.host().entropy("certificate serials"),
+                );
                 let pem = certificates_to_pem(&[certificate]);
                 let mut object = csr.object.clone();
                 object["status"]["certificate"] = json!(STANDARD.encode(pem));

@@ -79,9 +79,10 @@ fn controller_manager(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {
     let accounts = informers.named("/api/v1/serviceaccounts", DEFAULT);
     let (services, pods, slices) =
         (informers.all("/api/v1/services"), informers.all(PODS), informers.all(SLICES));
-    let signing = config.signer.as_ref().map(|signer| {
-        Signing::new(&client, &csrs, Arc::clone(signer), config.signing_duration)
-    });
+    let signing = config
+        .signer
+        .as_ref()
+        .map(|signer| Signing::new(&client, &csrs, Arc::clone(signer), config.signing_duration));
     let root_ca = RootCa {
         client: client.clone(),
         namespaces: namespaces.clone(),

@@ -67,9 +67,7 @@ impl Entropy {
     /// A word of `length` letters and digits (`a-z0-9`), as Kubernetes names allow.
     pub fn word(&mut self, length: usize) -> String {
         const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length)
-            .map(|_| char::from(LETTERS[self.below(36) as usize]))
-            .collect()
+        (0..length).map(|_| char::from(LETTERS[self.below(36) as usize])).collect()
     }
 
     /// A version 4 UUID (RFC 9562 section 5.4).

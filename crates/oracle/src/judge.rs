@@ -66,8 +66,7 @@ pub fn judge(seen: &Observed) -> BTreeMap<Property, Judged> {
     }
     for refusal in &seen.attempt.refusals {
         for aim in &refusal.aims {
-            let finding =
-                Finding { at: refusal.at, flow: refusal.flow.clone(), text: refusal.text.clone() };
+            let finding = Finding { at: refusal.at, flow: refusal.flow.clone(), text: refusal.text.clone() };
             judged.entry(*aim).or_default().refused.push((refusal.by, finding));
         }
     }

@@ -65,6 +65,8 @@ const RULES: &[Rule] = &[
             ("crates/entropy/", "its tests need fresh threads"),
             ("crates/assess/", "one simulation a thread"),
             ("crates/oracle/src/dissect/tests/", "both ends of a recorded session, without any host"),
+            ("crates/transport/src/tests/", "fresh threads, to compare what two simulations send"),
+            ("crates/tunnel/src/tests", "both ends of a session, and fresh threads"),
             ("tests/", "it drives real programs and whole runs"),
         ],
     },

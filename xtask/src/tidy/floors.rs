@@ -16,18 +16,18 @@ const FLOORS: &[(&str, u32)] = &[
     ("ravelin-auth", 3),
     ("ravelin-transport", 3),
     ("ravelin-client", 4),
-    ("ravelin-runtime", 4),
-    ("ravelin-apiserver", 5),
-    ("ravelin-kubelet", 5),
-    ("ravelin-proxy", 5),
-    ("ravelin-tunnel", 5),
-    ("ravelin-controllers", 5),
-    ("ravelin-cluster", 6),
-    ("ravelin-adversary", 6),
-    ("ravelin-assess", 7),
-    ("ravelin-report", 8),
-    ("ravelin-cli", 9),
-    ("ravelin-tests", 10),
+    ("ravelin-runtime", 5),
+    ("ravelin-apiserver", 6),
+    ("ravelin-kubelet", 6),
+    ("ravelin-proxy", 6),
+    ("ravelin-tunnel", 6),
+    ("ravelin-controllers", 6),
+    ("ravelin-cluster", 7),
+    ("ravelin-adversary", 7),
+    ("ravelin-assess", 8),
+    ("ravelin-report", 9),
+    ("ravelin-cli", 10),
+    ("ravelin-tests", 11),
 ];
 
 /// Crates that may not depend on others, not even through a third, and why.
@@ -73,7 +73,10 @@ const STRANGERS: &[(&[&str], &[&str], &str)] = &[
 /// oracle reads captures with code of its own, and its tests record real sessions to read.
 const LIBRARIES: &[(&[&str], &[&str])] = &[
     (&["turmoil", "turmoil-net"], &["ravelin-sim"]),
-    (&["rustls", "tokio-rustls"], &["ravelin-pki", "ravelin-transport", "test:ravelin-oracle"]),
+    (
+        &["rustls", "tokio-rustls"],
+        &["ravelin-pki", "ravelin-transport", "ravelin-tests", "test:ravelin-oracle"],
+    ),
     (&["hyper", "hyper-util"], &["ravelin-transport"]),
     (&["russh"], &["ravelin-tunnel", "test:ravelin-oracle"]),
     (&["libc", "rand_chacha", "getrandom", "rand"], &["ravelin-entropy"]),

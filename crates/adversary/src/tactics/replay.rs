@@ -7,9 +7,9 @@ use crate::listen::{Heard, hear};
 use crate::speak::grow;
 use crate::target::Target;
 use async_trait::async_trait;
+use ravelin_host::BoxedStream;
 use ravelin_oracle::dissect::{Dissected, Side, StartLine, TlsSession, dissect, exchanges};
 use ravelin_oracle::{Attempt, GainKind, Property, Protection};
-use ravelin_host::BoxedStream;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -30,9 +30,9 @@ impl Tactic for Replay {
         let notes = Notes::new(field);
         probe.await;
         let recorded = hear(field, target);
-        let recorded = recorded.into_iter().filter(|heard| {
-            target.servers.contains(&heard.server) && heard.opened_at >= field.began()
-        });
+        let recorded = recorded
+            .into_iter()
+            .filter(|heard| target.servers.contains(&heard.server) && heard.opened_at >= field.began());
         for heard in recorded {
             play(&notes, &heard).await;
         }
@@ -85,8 +85,7 @@ fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-const AIMS: &[Property] =
-    &[Property::CredentialSafe, Property::AccessControlled, Property::RequestAuthentic];
+const AIMS: &[Property] = &[Property::CredentialSafe, Property::AccessControlled, Property::RequestAuthentic];
 
 fn judge(notes: &Notes<'_>, flow: &str, session: &TlsSession) {
     let granted = exchanges(&session.client, &session.server)

@@ -1,9 +1,9 @@
 //! The impostor takes the server's place: it ends the path's connections itself and answers with
 //! something made up, or relays them to the genuine server and changes what passes.
 
+use super::Tactic;
 use super::notes::Notes;
 use super::spend::{self, Shown};
-use super::Tactic;
 use crate::field::{Field, Probe};
 use crate::forge::{self, Issuer};
 use crate::intercept::{Intercepted, Interception};

@@ -1,3 +1,5 @@
+//! The texts of errors, as a real apiserver sends them.
+
 use crate::{Cause, GroupResource, Status};
 
 const SECRETS: GroupResource<'static> = GroupResource { group: "", resource: "secrets" };

@@ -7,9 +7,9 @@ mod service_account;
 
 use crate::resources::Target;
 use crate::server::Server;
+use ravelin_api::{Status, object};
 pub(crate) use ravelin_auth::node_restriction::Operation;
 use ravelin_auth::node_restriction::{self, Write};
-use ravelin_api::{Status, object};
 use ravelin_auth::{Lookup, UserInfo};
 use serde_json::Value;
 

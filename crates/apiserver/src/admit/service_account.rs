@@ -3,8 +3,8 @@
 
 use super::Change;
 use crate::server::Server;
-use ravelin_api::object::{self, section_mut};
 use ravelin_api::Status;
+use ravelin_api::object::{self, section_mut};
 use ravelin_auth::Lookup;
 use serde_json::{Value, json};
 
@@ -24,9 +24,8 @@ pub(super) fn admit(server: &Server, change: &Change<'_>, pod: &mut Value) -> Re
     let given = object::text(pod, "spec.serviceAccountName").to_owned();
     let name = if given.is_empty() { "default".to_owned() } else { given };
     let Some(account) = server.store.core("serviceaccounts", namespace, &name) else {
-        let why = format!(
-            "error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"
-        );
+        let why =
+            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         return Err(change.target.forbidden(&why));
     };
     let spec = section_mut(pod, "spec");

@@ -62,7 +62,9 @@ impl Failure {
         match error {
             HttpError::Tls(error) => Self::handshake(error, name),
             HttpError::Closed | HttpError::Truncated => Self::new("EOF"),
-            HttpError::Malformed(_) => Self::new("net/http: HTTP/1.x transport connection broken: malformed HTTP response"),
+            HttpError::Malformed(_) => {
+                Self::new("net/http: HTTP/1.x transport connection broken: malformed HTTP response")
+            }
             other => Self(other.to_string()),
         }
     }
@@ -73,11 +75,17 @@ fn unverified(reason: &str, name: &str) -> Option<String> {
     let why = reason.strip_prefix("invalid peer certificate: ")?;
     Some(match why {
         _ if why.starts_with("UnknownIssuer") => "certificate signed by unknown authority".to_owned(),
-        _ if why.contains("not valid for any names") || why.contains("NotValidForName") && !why.contains("Context") => {
+        _ if why.contains("not valid for any names")
+            || why.contains("NotValidForName") && !why.contains("Context") =>
+        {
             without_names(name)
         }
         _ if why.contains("not valid for name") => for_other_names(why, name),
-        _ if why.contains("expired") || why.starts_with("Expired") || why.contains("not valid yet") || why.starts_with("NotValidYet") => {
+        _ if why.contains("expired")
+            || why.starts_with("Expired")
+            || why.contains("not valid yet")
+            || why.starts_with("NotValidYet") =>
+        {
             "certificate has expired or is not yet valid".to_owned()
         }
         _ if why.to_ascii_lowercase().contains("purpose") || why.contains("ExtendedKeyUsage") => {
@@ -128,12 +136,18 @@ mod tests {
             format!("{verify}certificate signed by unknown authority")
         );
         assert_eq!(
-            refused("invalid peer certificate: certificate not valid for name \"10.0.0.1\"; certificate is only valid for IpAddress(10.0.0.9)"),
+            refused(
+                "invalid peer certificate: certificate not valid for name \"10.0.0.1\"; certificate is only valid for IpAddress(10.0.0.9)"
+            ),
             format!("{verify}certificate is valid for 10.0.0.9, not 10.0.0.1")
         );
         assert_eq!(
-            refused("invalid peer certificate: certificate not valid for name \"10.0.0.1\"; certificate is not valid for any names (according to its subjectAltName extension)"),
-            format!("{verify}cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs")
+            refused(
+                "invalid peer certificate: certificate not valid for name \"10.0.0.1\"; certificate is not valid for any names (according to its subjectAltName extension)"
+            ),
+            format!(
+                "{verify}cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs"
+            )
         );
         assert_eq!(refused("received corrupt message of type InvalidContentType"), "EOF");
     }

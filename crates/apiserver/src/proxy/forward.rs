@@ -3,8 +3,8 @@
 use super::dial;
 use super::headers::{onwards, without_hop_by_hop};
 use super::target::Target;
-use crate::patience::not_idle_for;
 use crate::answer;
+use crate::patience::not_idle_for;
 use crate::server::{Asked, Server};
 use http::header::{HOST, HeaderValue, LOCATION};
 use http::{Method, StatusCode, Uri};
@@ -25,7 +25,8 @@ pub(super) async fn forward(server: &Server, mut asked: Asked, target: Target) -
     }
     let path = if path.is_empty() { "/".to_owned() } else { path };
     let prefix = prefix_of(&asked.info.path, &asked.info.rest, &path);
-    let original_host = asked.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let original_host =
+        asked.headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let request = onward_request(&mut asked, &path, &prefix)?;
     let answer = dial::send(server, &target, request).await.map_err(|failure| failure.status())?;
     let (mut head, body) = answer.into_parts();
@@ -117,7 +118,8 @@ fn encode(path: &str) -> String {
 /// (`Transport.rewriteURL`). Nobody here follows either.
 fn rewritten(location: &str, prefix: &str, own_hosts: &[String]) -> String {
     let Ok(uri) = location.parse::<Uri>() else { return location.to_owned() };
-    let foreign = uri.authority().is_some_and(|authority| own_hosts.iter().all(|own| own != authority.as_str()));
+    let foreign =
+        uri.authority().is_some_and(|authority| own_hosts.iter().all(|own| own != authority.as_str()));
     if foreign || !uri.path().starts_with('/') || !(location.starts_with('/') || uri.authority().is_some()) {
         return location.to_owned();
     }

@@ -1,7 +1,7 @@
 //! Which headers pass a proxy (Go's `httputil.ReverseProxy`, `proxyutil.Transport`).
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue};
 use ravelin_host::Endpoint;
 
 /// Headers that speak of one connection only (RFC 9110 section 7.6.1).
@@ -84,7 +84,8 @@ mod tests {
         let passed = onwards(&headers, &Endpoint::tcp([10, 0, 0, 7], 9), "/real");
         let seen: Vec<(&str, &str)> =
             passed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        let expected = [("x-foo", "1"), ("x-forwarded-for", "1.2.3.4, 10.0.0.7"), ("x-forwarded-uri", "/real")];
+        let expected =
+            [("x-foo", "1"), ("x-forwarded-for", "1.2.3.4, 10.0.0.7"), ("x-forwarded-uri", "/real")];
         assert_eq!(seen, expected);
     }
 }

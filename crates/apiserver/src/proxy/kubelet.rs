@@ -30,9 +30,9 @@ pub(super) fn connection(server: &Server, node: &str) -> Result<Kubelet, Status>
     let addresses = object::list(&found, "status.addresses");
     let of_type = |wanted: &String| addresses.iter().find(|address| object::text(address, "type") == wanted);
     let Some(chosen) = config.preferred_address_types.iter().find_map(of_type) else {
-        let known = addresses
-            .iter()
-            .map(|address| format!("{{{} {}}}", object::text(address, "type"), object::text(address, "address")));
+        let known = addresses.iter().map(|address| {
+            format!("{{{} {}}}", object::text(address, "type"), object::text(address, "address"))
+        });
         let known = known.collect::<Vec<_>>().join(" ");
         return Err(Status::plain_error(format!("no preferred addresses found; known addresses: [{known}]")));
     };

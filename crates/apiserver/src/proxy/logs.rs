@@ -4,8 +4,8 @@ use super::dial;
 use super::failure::Failure;
 use super::kubelet;
 use super::target::Target;
-use crate::patience::not_idle_for;
 use crate::answer;
+use crate::patience::not_idle_for;
 use crate::server::{Asked, Server};
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT};
 use http::{StatusCode, Uri};
@@ -66,7 +66,8 @@ pub(super) async fn serve(server: &Server, asked: &Asked) -> Result<Response, St
 
 fn request(path: &str, authority: &str) -> Result<Request, Status> {
     let mut request = Request::new(body::empty());
-    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
+    *request.uri_mut() =
+        path.parse::<Uri>().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
     let host = HeaderValue::from_str(authority)
         .map_err(|_| Status::plain_error("the node's address is no host name"))?;
     request.headers_mut().insert(HOST, host);

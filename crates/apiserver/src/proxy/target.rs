@@ -112,7 +112,9 @@ fn split(id: &str) -> Option<(&str, &str, &str)> {
 
 fn port_number(port: &str) -> Result<u16, Status> {
     port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
-        Status::service_unavailable(format!("error trying to reach service: dial tcp: address {port}: invalid port"))
+        Status::service_unavailable(format!(
+            "error trying to reach service: dial tcp: address {port}: invalid port"
+        ))
     })
 }
 
@@ -135,8 +137,10 @@ fn proxyable(ip: IpAddr) -> Result<(), Status> {
 }
 
 fn pod_ips(pod: &Value) -> Vec<IpAddr> {
-    let listed: Vec<IpAddr> =
-        object::list(pod, "status.podIPs").iter().filter_map(|ip| object::text(ip, "ip").parse().ok()).collect();
+    let listed: Vec<IpAddr> = object::list(pod, "status.podIPs")
+        .iter()
+        .filter_map(|ip| object::text(ip, "ip").parse().ok())
+        .collect();
     if listed.is_empty() { object::text(pod, "status.podIP").parse().into_iter().collect() } else { listed }
 }
 
@@ -151,7 +155,8 @@ fn first_port(pod: &Value) -> Option<u16> {
 fn service_port(server: &Server, (namespace, name): (&str, &str), port: &str) -> Result<String, Status> {
     let Ok(number) = port.parse::<u64>() else { return Ok(port.to_owned()) };
     let service = server.store.core("services", namespace, name);
-    let service = service.ok_or_else(|| Status::not_found(GroupResource { group: "", resource: "services" }, name))?;
+    let service =
+        service.ok_or_else(|| Status::not_found(GroupResource { group: "", resource: "services" }, name))?;
     let ports = object::list(&service, "spec.ports");
     let found = ports.iter().find(|port| port.get("port").and_then(Value::as_u64) == Some(number));
     found.map(|port| object::text(port, "name").to_owned()).ok_or_else(|| {

@@ -26,11 +26,19 @@ pub(super) async fn bytes(body: Body) -> Result<Bytes, Status> {
 
 /// Refuses a caller who cannot read the JSON that everything here is answered in.
 pub(super) fn check_accept(asked: &Asked) -> Result<(), Status> {
-    let accepted: Vec<&str> =
-        asked.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+    let accepted: Vec<&str> = asked
+        .headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
     let plain = |range: &&str| {
         let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let json = matches!(media_type.trim().to_ascii_lowercase().as_str(), "" | "application/json" | "application/*" | "*/*");
+        let json = matches!(
+            media_type.trim().to_ascii_lowercase().as_str(),
+            "" | "application/json" | "application/*" | "*/*"
+        );
         // Tables and other views of objects are asked for by parameters.
         json && !parameters.split(';').any(|parameter| parameter.trim().starts_with("as="))
     };

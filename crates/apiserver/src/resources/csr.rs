@@ -92,7 +92,11 @@ fn causes(csr: &Value) -> Vec<Cause> {
     }
     let usages = object::list(csr, "spec.usages");
     if usages.is_empty() {
-        causes.push(cause("FieldValueRequired", "spec.usages", "Required value: usages are required for certificatesigningrequests"));
+        causes.push(cause(
+            "FieldValueRequired",
+            "spec.usages",
+            "Required value: usages are required for certificatesigningrequests",
+        ));
     }
     for (i, usage) in usages.iter().enumerate() {
         if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {

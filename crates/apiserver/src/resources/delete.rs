@@ -26,7 +26,8 @@ pub(super) async fn one(
 ) -> Result<Response, Status> {
     let options = Options::read(&mut asked).await?;
     let deleted = delete(server, permit.user(), &target, &options)?;
-    let returns_object = matches!(target.resource.plural, "pods" | "namespaces" | "services" | "serviceaccounts");
+    let returns_object =
+        matches!(target.resource.plural, "pods" | "namespaces" | "services" | "serviceaccounts");
     if returns_object || object::is_terminating(&deleted) {
         return Ok(answer::object(StatusCode::OK, &deleted));
     }
@@ -78,8 +79,9 @@ impl Options {
         let given: Value = if bytes.is_empty() {
             json!({})
         } else {
-            serde_json::from_slice(&bytes)
-                .map_err(|error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?
+            serde_json::from_slice(&bytes).map_err(|error| {
+                Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+            })?
         };
         let text = |path: &str| object::at(&given, path).and_then(Value::as_str).map(str::to_owned);
         let in_body = object::at(&given, "dryRun").and_then(Value::as_array);
@@ -102,7 +104,12 @@ impl Options {
     }
 }
 
-fn delete(server: &Server, user: &UserInfo, target: &Target, options: &Options) -> Result<Arc<Value>, Status> {
+fn delete(
+    server: &Server,
+    user: &UserInfo,
+    target: &Target,
+    options: &Options,
+) -> Result<Arc<Value>, Status> {
     let key = target.key();
     let Some(present) = server.store.get(&key) else {
         return Err(Status::not_found(target.group_resource(), &target.name));

@@ -44,8 +44,10 @@ fn group_names() -> BTreeSet<&'static str> {
 }
 
 fn paths() -> Value {
-    let mut paths: BTreeSet<String> =
-        RESOURCES.iter().map(|resource| resource.path("").rsplit_once('/').map_or_else(String::new, |p| p.0.to_owned())).collect();
+    let mut paths: BTreeSet<String> = RESOURCES
+        .iter()
+        .map(|resource| resource.path("").rsplit_once('/').map_or_else(String::new, |p| p.0.to_owned()))
+        .collect();
     paths.extend(["/api", "/apis", "/healthz", "/livez", "/readyz", "/version"].map(str::to_owned));
     paths.extend(group_names().into_iter().map(|group| format!("/apis/{group}")));
     json!({"paths": paths})

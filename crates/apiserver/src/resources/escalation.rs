@@ -34,11 +34,8 @@ pub(super) fn check(server: &Server, change: &Change<'_>, new: &Value) -> Result
             ("grant", object::list(&found, "rules").to_vec())
         }
     };
-    let missing: Vec<String> = rules
-        .iter()
-        .filter(|rule| !holds(server, change, rule))
-        .map(Value::to_string)
-        .collect();
+    let missing: Vec<String> =
+        rules.iter().filter(|rule| !holds(server, change, rule)).map(Value::to_string).collect();
     if missing.is_empty() {
         return Ok(());
     }

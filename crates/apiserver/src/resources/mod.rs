@@ -59,9 +59,7 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
         "status" | "approval" if resource.subresources.contains(&info.subresource.as_str()) => {
             parts_of_objects(server, permit, asked, target).await
         }
-        "log" if resource.plural == "pods" && info.verb == "get" => {
-            proxy::log(server, permit, asked).await
-        }
+        "log" if resource.plural == "pods" && info.verb == "get" => proxy::log(server, permit, asked).await,
         "binding" if resource.plural == "pods" && info.verb == "create" => {
             pods::bind(server, &permit, asked, target).await
         }
@@ -75,7 +73,12 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
     }
 }
 
-async fn objects(server: &Arc<Server>, permit: Permit, asked: Asked, target: Target) -> Result<Response, Status> {
+async fn objects(
+    server: &Arc<Server>,
+    permit: Permit,
+    asked: Asked,
+    target: Target,
+) -> Result<Response, Status> {
     let named = asked.info.parts.len() > 1;
     match asked.info.verb.as_str() {
         "get" if named => read::get(server, &permit, &target),

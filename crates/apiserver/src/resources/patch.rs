@@ -133,8 +133,15 @@ fn remove(object: &mut Value, path: &str) -> Option<Value> {
 fn merge_key(list: &str) -> Option<MergeBy> {
     let key = match list {
         "conditions" | "addresses" => "type",
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env"
-        | "imagePullSecrets" | "secrets" | "volumesAttached" | "resourceClaims" => "name",
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "env"
+        | "imagePullSecrets"
+        | "secrets"
+        | "volumesAttached"
+        | "resourceClaims" => "name",
         "volumeMounts" => "mountPath",
         "volumeDevices" => "devicePath",
         "ports" => return Some(MergeBy::AnyKey(&["containerPort", "port"])),
@@ -265,10 +272,19 @@ mod tests {
     fn a_json_patch_applies_all_operations_or_none() {
         let object = json!({"a": [1, 2], "b": {"c": 1}});
         for (patch, result) in [
-            (json!([{"op": "add", "path": "/a/-", "value": 3}]), Some(json!({"a": [1, 2, 3], "b": {"c": 1}}))),
-            (json!([{"op": "add", "path": "/a/0", "value": 0}]), Some(json!({"a": [0, 1, 2], "b": {"c": 1}}))),
+            (
+                json!([{"op": "add", "path": "/a/-", "value": 3}]),
+                Some(json!({"a": [1, 2, 3], "b": {"c": 1}})),
+            ),
+            (
+                json!([{"op": "add", "path": "/a/0", "value": 0}]),
+                Some(json!({"a": [0, 1, 2], "b": {"c": 1}})),
+            ),
             (json!([{"op": "remove", "path": "/b/c"}]), Some(json!({"a": [1, 2], "b": {}}))),
-            (json!([{"op": "move", "from": "/b/c", "path": "/d~1e"}]), Some(json!({"a": [1, 2], "b": {}, "d/e": 1}))),
+            (
+                json!([{"op": "move", "from": "/b/c", "path": "/d~1e"}]),
+                Some(json!({"a": [1, 2], "b": {}, "d/e": 1})),
+            ),
             (json!([{"op": "test", "path": "/b/c", "value": 2}]), None),
             (json!([{"op": "replace", "path": "/nope", "value": 2}]), None),
             (json!([{"op": "remove", "path": "/a/01"}]), None),
@@ -288,7 +304,10 @@ mod tests {
             {"type": "Ready", "status": "True"}, {"type": "X", "$patch": "delete"}, {"type": "New", "status": "True"}]},
             "spec": {"taints": []}, "metadata": {"$deleteFromPrimitiveList/finalizers": ["x"]}});
         let patched = PatchKind::StrategicMerge.apply(&node, &patch).unwrap();
-        assert_eq!(patched, json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "New", "status": "True"}]},
-            "spec": {"taints": []}, "metadata": {"finalizers": ["y"]}}));
+        assert_eq!(
+            patched,
+            json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "New", "status": "True"}]},
+            "spec": {"taints": []}, "metadata": {"finalizers": ["y"]}})
+        );
     }
 }

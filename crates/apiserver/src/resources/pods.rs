@@ -1,7 +1,7 @@
 //! What is particular to pods: their defaults, what of them may change, binding them to a node.
 
-use super::write::{Writing, created};
 use super::name::{LABEL, is_label};
+use super::write::{Writing, created};
 use super::{Target, body, cause};
 use crate::admit::Operation;
 use crate::server::{Asked, Server};
@@ -129,7 +129,10 @@ pub(super) async fn bind(
             return Err(conflict(&target, "the pod's UID is another one"));
         }
         if object::is_terminating(present) {
-            return Err(conflict(&target, &format!("pod {} is being deleted, cannot be assigned to a host", target.name)));
+            return Err(conflict(
+                &target,
+                &format!("pod {} is being deleted, cannot be assigned to a host", target.name),
+            ));
         }
         let assigned = object::text(present, "spec.nodeName");
         if !assigned.is_empty() {

@@ -25,11 +25,8 @@ pub(super) fn list(
 ) -> Result<Response, Status> {
     let options = options(asked, target)?;
     let (found, revision) = server.store.list(&target.stored_as(), scope(target));
-    let items: Vec<Value> = found
-        .iter()
-        .filter(|item| matches(&options, target, item))
-        .map(|item| without_kind(item))
-        .collect();
+    let items: Vec<Value> =
+        found.iter().filter(|item| matches(&options, target, item)).map(|item| without_kind(item)).collect();
     not_in_the_future(&options, revision)?;
     let list = json!({
         "kind": target.resource.list_kind(),
@@ -96,8 +93,7 @@ fn not_in_the_future(options: &ListOptions, revision: u64) -> Result<(), Status>
     if asked <= revision {
         return Ok(());
     }
-    let mut status =
-        Status::timeout(&format!("Too large resource version: {asked}, current: {revision}"), 1);
+    let mut status = Status::timeout(&format!("Too large resource version: {asked}, current: {revision}"), 1);
     if let Some(details) = &mut status.details {
         details.causes.push(super::cause("ResourceVersionTooLarge", "", "Too large resource version"));
     }

@@ -60,7 +60,8 @@ fn token(server: &Server, review: &Value) -> Result<Value, Status> {
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    let wanted: Vec<String> = object::texts(review, "spec.audiences").into_iter().map(str::to_owned).collect();
+    let wanted: Vec<String> =
+        object::texts(review, "spec.audiences").into_iter().map(str::to_owned).collect();
     let objects: &dyn Lookup = server.store.as_ref();
     Ok(match server.tokens.authenticate(token, &wanted, (server.host.now(), objects)) {
         Ok(good) => {
@@ -103,12 +104,19 @@ fn access(server: &Server, user: UserInfo, (review, target): (&Value, &Target)) 
     let attributes = match (on_resource, on_path) {
         (Some(_), Some(path)) => {
             let shown = json!({"Path": object::text(&path, "path"), "Verb": object::text(&path, "verb")});
-            let message = format!("Invalid value: {shown}: cannot be specified in combination with resourceAttributes");
-            return Err(invalid(target.resource, cause("FieldValueInvalid", "spec.nonResourceAttributes", message)));
+            let message =
+                format!("Invalid value: {shown}: cannot be specified in combination with resourceAttributes");
+            return Err(invalid(
+                target.resource,
+                cause("FieldValueInvalid", "spec.nonResourceAttributes", message),
+            ));
         }
         (None, None) => {
             let message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            return Err(invalid(target.resource, cause("FieldValueInvalid", "spec.resourceAttributes", message)));
+            return Err(invalid(
+                target.resource,
+                cause("FieldValueInvalid", "spec.resourceAttributes", message),
+            ));
         }
         (Some(resource), None) => resource_attributes(user, &resource, target)?,
         (None, Some(path)) => Attributes {

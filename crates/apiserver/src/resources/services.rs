@@ -44,7 +44,11 @@ pub(super) fn allocate(server: &Server, target: &Target, service: &mut Value) ->
         let taken: BTreeSet<IpAddr> =
             others.iter().filter_map(|other| object::text(other, "spec.clusterIP").parse().ok()).collect();
         let range = &server.config.service_range;
-        let address = if asked.is_empty() { free_address(range, target, &taken) } else { asked_address(range, &asked, &taken) };
+        let address = if asked.is_empty() {
+            free_address(range, target, &taken)
+        } else {
+            asked_address(range, &asked, &taken)
+        };
         let address = address.map_err(|why| {
             let message = format!("Invalid value: [\"{asked}\"]: failed to allocate IP {asked}: {why}");
             target.invalid(vec![cause("FieldValueInvalid", "spec.clusterIPs", message)])
@@ -65,7 +69,9 @@ pub(super) fn allocate(server: &Server, target: &Target, service: &mut Value) ->
 fn asked_address(range: &IpNet, asked: &str, taken: &BTreeSet<IpAddr>) -> Result<IpAddr, String> {
     let address: IpAddr = asked.parse().map_err(|_| "must be a valid IP address".to_owned())?;
     if !range.contains(&address) || address == range.network() {
-        return Err(format!("the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range}"));
+        return Err(format!(
+            "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range}"
+        ));
     }
     if taken.contains(&address) { Err("provided IP is already allocated".to_owned()) } else { Ok(address) }
 }
@@ -73,7 +79,8 @@ fn asked_address(range: &IpNet, asked: &str, taken: &BTreeSet<IpAddr>) -> Result
 /// The range's first address is for the API's own service; its lower part is left to addresses
 /// that are asked for (KEP-3070).
 fn free_address(range: &IpNet, target: &Target, taken: &BTreeSet<IpAddr>) -> Result<IpAddr, String> {
-    let hosts: Vec<IpAddr> = range.hosts().skip_while(|ip| *ip == range.network()).take(MAX_SEARCHED).collect();
+    let hosts: Vec<IpAddr> =
+        range.hosts().skip_while(|ip| *ip == range.network()).take(MAX_SEARCHED).collect();
     if (target.scope(), target.name.as_str()) == ("default", "kubernetes") {
         let first = hosts.first().filter(|first| !taken.contains(*first));
         return first.copied().ok_or_else(|| "the first address is already allocated".to_owned());
@@ -98,7 +105,8 @@ fn node_ports(target: &Target, service: &mut Value, others: &[std::sync::Arc<Val
     let ports = service["spec"].get_mut("ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().filter(|port| port["nodePort"].as_u64().unwrap_or(0) == 0) {
         let free = (FIRST_NODE_PORT..=LAST_NODE_PORT).find(|port| !taken.contains(port));
-        let free = free.ok_or_else(|| Status::internal_error("failed to allocate a nodePort: range is full"))?;
+        let free =
+            free.ok_or_else(|| Status::internal_error("failed to allocate a nodePort: range is full"))?;
         taken.insert(free);
         port["nodePort"] = json!(free);
     }

@@ -82,7 +82,8 @@ pub(super) fn prepare_update(
         "rolebindings" | "clusterrolebindings" => unchanged_role(target, new, present)?,
         _ => {}
     }
-    if matches!(target.resource.plural, "configmaps" | "secrets") && object::flag(present, "immutable") == Some(true)
+    if matches!(target.resource.plural, "configmaps" | "secrets")
+        && object::flag(present, "immutable") == Some(true)
     {
         for field in ["data", "binaryData", "immutable"] {
             unchanged(target, (new, present), field)?;

@@ -29,12 +29,8 @@ pub(super) async fn request(
     let bytes = body::bytes(asked.take_body()).await?;
     let mut request = body::decode(&bytes, "TokenRequest", "authentication.k8s.io/v1")?;
     complete(&mut request)?;
-    let change = Change {
-        user: permit.user(),
-        target: &target,
-        subresource: "token",
-        operation: Operation::Create,
-    };
+    let change =
+        Change { user: permit.user(), target: &target, subresource: "token", operation: Operation::Create };
     admit::before_create(server, &change, &mut request)?;
     // After admission, as upstream: a request for no audience asks for no particular one.
     default_audiences(server, &mut request);
@@ -43,7 +39,9 @@ pub(super) async fn request(
         account: Reference::to(&account),
         audiences: object::texts(&request, "spec.audiences").into_iter().map(str::to_owned).collect(),
         bound: bound(server, &target, &request)?,
-        seconds: object::at(&request, "spec.expirationSeconds").and_then(Value::as_i64).unwrap_or(DEFAULT_SECONDS),
+        seconds: object::at(&request, "spec.expirationSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(DEFAULT_SECONDS),
     };
     let now = server.host.now();
     let mut entropy = server.host.entropy("apiserver/token");
@@ -64,7 +62,8 @@ pub(super) async fn request(
 fn default_audiences(server: &Server, request: &mut Value) {
     let own = server.tokens.service_accounts.audiences().to_vec();
     let spec = object::section_mut(request, "spec");
-    let named = spec.get("audiences").and_then(Value::as_array).is_some_and(|audiences| !audiences.is_empty());
+    let named =
+        spec.get("audiences").and_then(Value::as_array).is_some_and(|audiences| !audiences.is_empty());
     if !named {
         spec.insert("audiences".into(), json!(own));
     }
@@ -82,7 +81,8 @@ fn complete(request: &mut Value) -> Result<(), Status> {
     spec.entry("boundObjectRef").or_insert(Value::Null);
     let Some(why) = why else { return Ok(()) };
     let kind = GroupResource { group: "authentication.k8s.io", resource: "TokenRequest" };
-    let cause = cause("FieldValueInvalid", "spec.expirationSeconds", format!("Invalid value: {seconds}: {why}"));
+    let cause =
+        cause("FieldValueInvalid", "spec.expirationSeconds", format!("Invalid value: {seconds}: {why}"));
     Err(Status::invalid(kind, "", vec![cause]))
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn create(
     same_namespace(&new, &target)?;
     target.name = object::name(&new).to_owned();
     admit::namespace_is_open(server, &target)?;
-    let change = Change { user: permit.user(), target: &target, subresource: "", operation: Operation::Create };
+    let change =
+        Change { user: permit.user(), target: &target, subresource: "", operation: Operation::Create };
     admit::before_create(server, &change, &mut new)?;
     if !target.name.is_empty() {
         name::check(&target, &target.name)?;
@@ -127,7 +128,10 @@ pub(super) struct Writing<'a> {
 impl Writing<'_> {
     /// Replaces the object by a function of its present state. Where somebody else changes it
     /// meanwhile, it starts over.
-    pub(super) fn replace(&self, make: impl Fn(&Value) -> Result<Value, Status>) -> Result<Arc<Value>, Status> {
+    pub(super) fn replace(
+        &self,
+        make: impl Fn(&Value) -> Result<Value, Status>,
+    ) -> Result<Arc<Value>, Status> {
         let key = self.target.key();
         for _ in 0..MAX_ATTEMPTS {
             let Some(present) = self.server.store.get(&key) else {
@@ -175,7 +179,9 @@ impl Writing<'_> {
 
 fn bad_patch(bad: BadPatch) -> Status {
     match bad {
-        BadPatch::Unprocessable => Status::generic(422, "", (GroupResource { group: "", resource: "" }, ""), ""),
+        BadPatch::Unprocessable => {
+            Status::generic(422, "", (GroupResource { group: "", resource: "" }, ""), "")
+        }
         BadPatch::TooLarge(operations) => Status::too_large(&format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {operations}"
         )),

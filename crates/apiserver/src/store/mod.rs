@@ -156,7 +156,8 @@ impl Store {
         let (version, kind) = (object::api_version(&object), object::kind(&object));
         let resource = Resource::of_kind(version, kind).filter(|resource| resource.stored);
         let resource = resource.ok_or_else(|| StoreError::UnknownKind(format!("{version}, Kind={kind}")))?;
-        let namespace = if resource.namespaced { object::namespace(&object).to_owned() } else { String::new() };
+        let namespace =
+            if resource.namespaced { object::namespace(&object).to_owned() } else { String::new() };
         if resource.namespaced && namespace.is_empty() {
             return Err(StoreError::NamespaceRequired);
         }
@@ -181,7 +182,12 @@ impl Store {
     ///
     /// # Errors
     /// As `create`.
-    pub fn would_create(&self, resource: &str, namespace: &str, object: Value) -> Result<Arc<Value>, StoreError> {
+    pub fn would_create(
+        &self,
+        resource: &str,
+        namespace: &str,
+        object: Value,
+    ) -> Result<Arc<Value>, StoreError> {
         self.born(&self.lock(), (resource, namespace), object).map(|(_, object)| Arc::new(object))
     }
 
@@ -192,7 +198,8 @@ impl Store {
     pub fn update(&self, key: &Key, object: Value) -> Result<Arc<Value>, StoreError> {
         self.modify(key, |present| {
             let asked = text(&object, "resourceVersion");
-            if asked.is_some_and(|asked| !asked.is_empty() && Some(asked) != text(present, "resourceVersion")) {
+            if asked.is_some_and(|asked| !asked.is_empty() && Some(asked) != text(present, "resourceVersion"))
+            {
                 return Err(StoreError::Modified(key.clone()));
             }
             Ok(Step::Store(object))
@@ -332,7 +339,9 @@ impl Store {
         }
         metadata.insert("uid".into(), json!(uid));
         metadata.insert("creationTimestamp".into(), json!(time::format(self.host.now())));
-        for set_by_server in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        for set_by_server in
+            ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]
+        {
             metadata.remove(set_by_server);
         }
         Ok((key, object))

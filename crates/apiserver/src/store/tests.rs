@@ -18,7 +18,10 @@ fn an_object_changes_only_from_the_state_that_was_meant() {
     let store = store();
     let created = store.seed(config_map("x", "1")).unwrap();
     let key = Key::namespaced("configmaps", "a", "x");
-    assert_eq!(store.create("configmaps", "a", config_map("x", "2")), Err(StoreError::AlreadyExists(key.clone())));
+    assert_eq!(
+        store.create("configmaps", "a", config_map("x", "2")),
+        Err(StoreError::AlreadyExists(key.clone()))
+    );
     let mut changed = created.as_ref().clone();
     changed["data"]["k"] = json!("2");
     changed["metadata"]["uid"] = json!("forged");

@@ -75,9 +75,7 @@ async fn rights_follow_roles_as_they_change() {
         "subjects": [{"apiGroup": rbac, "kind": "User", "name": "bob"}]}));
     assert_eq!(stage.ask(&bob, request, None).await.0, 200);
     // Who administers a namespace gives away no more than that.
-    let role = |verbs: &str, resource: &str| {
-        json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verbs]}]})
-    };
+    let role = |verbs: &str, resource: &str| json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verbs]}]});
     let roles = format!("/apis/{rbac}/v1/namespaces/default/roles");
     let (code, message) = stage.refused(&bob, &format!("POST {roles}"), Some(role("*", "*"))).await;
     assert_eq!(code, 403);
@@ -100,12 +98,18 @@ async fn a_node_reaches_its_own_objects_and_no_others() {
         (
             "GET /api/v1/nodes/n9",
             None,
-            (403, r#"nodes "n9" is forbidden: User "system:node:n1" cannot get resource "nodes" in API group "" at the cluster scope: node 'n1' cannot read 'n9', only its own Node object"#),
+            (
+                403,
+                r#"nodes "n9" is forbidden: User "system:node:n1" cannot get resource "nodes" in API group "" at the cluster scope: node 'n1' cannot read 'n9', only its own Node object"#,
+            ),
         ),
         (
             "GET /api/v1/pods",
             None,
-            (403, r#"pods is forbidden: User "system:node:n1" cannot list resource "pods" in API group "" at the cluster scope: can only list/watch pods with spec.nodeName field selector"#),
+            (
+                403,
+                r#"pods is forbidden: User "system:node:n1" cannot list resource "pods" in API group "" at the cluster scope: can only list/watch pods with spec.nodeName field selector"#,
+            ),
         ),
         ("GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1", None, (200, "")),
         ("PATCH /api/v1/nodes/n1/status", Some(json!({"status": {"phase": "x"}})), (200, "")),
@@ -117,14 +121,21 @@ async fn a_node_reaches_its_own_objects_and_no_others() {
         (
             "PATCH /api/v1/nodes/n1",
             Some(json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "1"}}})),
-            (403, r#"nodes "n1" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/x"#),
+            (
+                403,
+                r#"nodes "n1" is forbidden: is not allowed to modify labels: node-restriction.kubernetes.io/x"#,
+            ),
         ),
         (
             "POST /api/v1/nodes",
             Some(json!({"metadata": {"name": "n3"}})),
             (403, r#"nodes "n3" is forbidden: node "n1" is not allowed to modify node "n3""#),
         ),
-        ("POST /api/v1/nodes", Some(json!({"metadata": {"name": "n1"}})), (409, r#"nodes "n1" already exists"#)),
+        (
+            "POST /api/v1/nodes",
+            Some(json!({"metadata": {"name": "n1"}})),
+            (409, r#"nodes "n1" already exists"#),
+        ),
     ] {
         let (code, message) = stage.refused(&node, request, patch).await;
         assert_eq!((code, message.as_str()), expected, "{request}");
@@ -139,14 +150,22 @@ async fn a_pods_token_is_good_for_as_long_as_the_pod_is() {
     let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     let (code, pod) = stage.ask(&admin, "POST /api/v1/namespaces/default/pods", Some(pod)).await;
     assert_eq!((code, pod["spec"]["serviceAccountName"].as_str()), (201, Some("default")));
-    assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    assert_eq!(
+        pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"],
+        "/var/run/secrets/kubernetes.io/serviceaccount"
+    );
     let request = "POST /api/v1/namespaces/default/serviceaccounts/default/token";
-    let bound = |name: &str| json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name}}});
-    assert_eq!(stage.refused(&admin, request, Some(bound("zz"))).await, (404, r#"pods "zz" not found"#.to_owned()));
+    let bound =
+        |name: &str| json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name}}});
+    assert_eq!(
+        stage.refused(&admin, request, Some(bound("zz"))).await,
+        (404, r#"pods "zz" not found"#.to_owned())
+    );
     let (code, issued) = stage.ask(&admin, request, Some(bound("p"))).await;
     assert_eq!(code, 201);
     let token = As::Token(issued["status"]["token"].as_str().unwrap().to_owned());
-    let (_, me) = stage.ask(&token, "POST /apis/authentication.k8s.io/v1/selfsubjectreviews", Some(json!({}))).await;
+    let (_, me) =
+        stage.ask(&token, "POST /apis/authentication.k8s.io/v1/selfsubjectreviews", Some(json!({}))).await;
     assert_eq!(me["status"]["userInfo"]["username"], "system:serviceaccount:default:default");
     let gone = stage.ask(&admin, "DELETE /api/v1/namespaces/default/pods/p?gracePeriodSeconds=0", None).await;
     assert_eq!(gone.0, 200);

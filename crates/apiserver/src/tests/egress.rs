@@ -15,7 +15,8 @@ async fn a_log_is_fetched_from_the_kubelet_with_the_servers_own_identity() {
     let stage = Stage::new().await;
     stage.given_pod("10.1.0.1");
     let kubelet = Backend::default();
-    let _running = kubelet.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let _running =
+        kubelet.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
     let request = format!("GET {LOG}?tailLines=5&limitBytes=100&follow=true&container=c");
     assert_eq!(stage.ask_raw(&stage.admin(), &request, None).await, (200, "genuine".to_owned()));
     let seen = kubelet.requests();
@@ -80,7 +81,8 @@ async fn a_kubelet_that_says_nothing_is_given_up_on() {
         async { stage.refused(&stage.admin(), &format!("GET {LOG}"), None).await },
         listener.accept()
     );
-    let message = r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": net/http: TLS handshake timeout"#;
+    let message =
+        r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": net/http: TLS handshake timeout"#;
     assert_eq!(refused, (500, message.to_owned()));
 }
 
@@ -103,15 +105,18 @@ async fn the_callers_credential_never_reaches_a_proxied_server() {
     stage.given_pod("10.1.0.1");
     stage.given(json!({"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "bob"},
         "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}, "subjects": [{"kind": "User", "name": "bob"}]}));
-    stage.given(json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "namespace": "default"},
-        "spec": {"ports": [{"port": 1, "name": "web"}]}}));
+    stage.given(
+        json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "namespace": "default"},
+        "spec": {"ports": [{"port": 1, "name": "web"}]}}),
+    );
     stage.given(json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
         "metadata": {"name": "s-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "s"}},
         "ports": [{"name": "web", "port": 80}],
         "endpoints": [{"addresses": ["10.1.0.1"], "targetRef": {"kind": "Pod", "namespace": "default", "name": "p1"}},
             {"addresses": ["10.1.0.66"], "targetRef": {"kind": "Pod", "namespace": "default", "name": "p1"}}]}));
     let backend = Backend::default();
-    let _kubelet = backend.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
+    let _kubelet =
+        backend.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
     let host = stage.network.host("p1", POD);
     let _http = backend.start(std::sync::Arc::clone(&host), 80, None).await;
     let _https = backend.start(host, 443, Some(Issuer::new(&stage.network).server(NODE))).await;
@@ -125,11 +130,18 @@ async fn the_callers_credential_never_reaches_a_proxied_server() {
         ("/api/v1/nodes/n1/proxy/x?y=1".to_owned(), 1),
         ("/api/v1/nodes/http:n1:10250/proxy/x?y=1".to_owned(), 1),
     ] {
-        assert_eq!(stage.ask_raw(&bob, &format!("GET {uri}"), None).await, (200, "genuine".to_owned()), "{uri}");
+        assert_eq!(
+            stage.ask_raw(&bob, &format!("GET {uri}"), None).await,
+            (200, "genuine".to_owned()),
+            "{uri}"
+        );
         let (line, headers, shown) = backend.requests().pop().unwrap();
         assert_eq!((line.as_str(), shown), ("GET /x?y=1", certificates), "{uri}");
         assert!(!headers.contains_key("authorization"), "{uri}");
-        assert_eq!((&headers["host"], &headers["x-forwarded-for"]), (&"api".parse().unwrap(), &"10.0.0.9".parse().unwrap()));
+        assert_eq!(
+            (&headers["host"], &headers["x-forwarded-for"]),
+            (&"api".parse().unwrap(), &"10.0.0.9".parse().unwrap())
+        );
     }
 }
 
@@ -138,7 +150,8 @@ async fn addresses_of_the_server_itself_are_refused_before_any_byte() {
     for address in ["127.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0"] {
         let stage = Stage::new().await;
         stage.given_pod(address);
-        let refused = stage.refused(&stage.admin(), "GET /api/v1/namespaces/default/pods/p1:80/proxy/", None).await;
+        let refused =
+            stage.refused(&stage.admin(), "GET /api/v1/namespaces/default/pods/p1:80/proxy/", None).await;
         assert_eq!(refused, (400, "address not allowed".to_owned()), "{address}");
     }
 }
@@ -148,22 +161,45 @@ async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
     let stage = Stage::new().await;
     let admin = stage.admin();
     stage.given_pod("10.1.0.1");
-    stage.given(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "lost", "namespace": "default"},
-        "spec": {"nodeName": "absentnode", "containers": [{"name": "c"}]}}));
+    stage.given(
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "lost", "namespace": "default"},
+        "spec": {"nodeName": "absentnode", "containers": [{"name": "c"}]}}),
+    );
     let default = "/api/v1/namespaces/default";
     for (request, expected) in [
-        (format!("GET {LOG}?limitBytes=0"), (422, r#"PodLogOptions "p1" is invalid: limitBytes: Invalid value: 0: must be greater than 0"#)),
-        (format!("GET {LOG}?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"), (422, r#"PodLogOptions "p1" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"#)),
-        (format!("GET {LOG}?stream=bogus"), (422, r#"PodLogOptions "p1" is invalid: stream: Forbidden: may not be specified"#)),
+        (
+            format!("GET {LOG}?limitBytes=0"),
+            (422, r#"PodLogOptions "p1" is invalid: limitBytes: Invalid value: 0: must be greater than 0"#),
+        ),
+        (
+            format!("GET {LOG}?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z"),
+            (
+                422,
+                r#"PodLogOptions "p1" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"#,
+            ),
+        ),
+        (
+            format!("GET {LOG}?stream=bogus"),
+            (422, r#"PodLogOptions "p1" is invalid: stream: Forbidden: may not be specified"#),
+        ),
         (format!("GET {LOG}?container=zz"), (400, "container zz is not valid for pod p1")),
         (format!("GET {default}/pods/nope/log"), (404, r#"pods "nope" not found"#)),
         (format!("GET {default}/pods/lost/log"), (404, r#"pods "absentnode" not found"#)),
         (format!("DELETE {LOG}"), (405, "the server does not allow this method on the requested resource")),
-        (format!("GET {LOG}"), (500, r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": dial tcp 10.0.0.2:10250: connect: connection refused"#)),
+        (
+            format!("GET {LOG}"),
+            (
+                500,
+                r#"Get "https://10.0.0.2:10250/containerLogs/default/p1/c": dial tcp 10.0.0.2:10250: connect: connection refused"#,
+            ),
+        ),
         ("GET /api/v1/nodes/ftp:n1:1/proxy/x".to_owned(), (400, r#"invalid node request "ftp:n1:1""#)),
         ("GET /api/v1/nodes/n9/proxy/x".to_owned(), (404, r#"nodes "n9" not found"#)),
         (format!("GET {default}/services/nope/proxy/x"), (404, r#"services "nope" not found"#)),
-        (format!("GET {default}/pods/p1/exec?command=ls"), (404, "the server could not find the requested resource")),
+        (
+            format!("GET {default}/pods/p1/exec?command=ls"),
+            (404, "the server could not find the requested resource"),
+        ),
     ] {
         let (code, message) = stage.refused(&admin, &request, None).await;
         assert_eq!((code, message.as_str()), expected, "{request}");

@@ -19,21 +19,59 @@ async fn an_object_lives_its_life_in_kubernetes_words() {
     assert_eq!((code, created["kind"].as_str()), (201, Some("ConfigMap")));
     for (request, content, expected) in [
         (format!("POST {MAPS}"), Some(map("kk")), (409, r#"configmaps "kk" already exists"#)),
-        (format!("POST {MAPS}"), Some(json!({})), (422, r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#)),
-        (format!("POST {MAPS}"), Some(json!({"metadata": {"name": "x", "namespace": "b"}})), (400, "the namespace of the provided object does not match the namespace sent on the request")),
-        ("POST /api/v1/namespaces/nope/configmaps".into(), Some(map("x")), (404, r#"namespaces "nope" not found"#)),
+        (
+            format!("POST {MAPS}"),
+            Some(json!({})),
+            (
+                422,
+                r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#,
+            ),
+        ),
+        (
+            format!("POST {MAPS}"),
+            Some(json!({"metadata": {"name": "x", "namespace": "b"}})),
+            (400, "the namespace of the provided object does not match the namespace sent on the request"),
+        ),
+        (
+            "POST /api/v1/namespaces/nope/configmaps".into(),
+            Some(map("x")),
+            (404, r#"namespaces "nope" not found"#),
+        ),
         (format!("GET {MAPS}/nope"), None, (404, r#"configmaps "nope" not found"#)),
         (format!("GET {MAPS}/kk/foo"), None, (404, "the server could not find the requested resource")),
-        (format!("POST {MAPS}/kk"), Some(map("kk")), (405, "the server does not allow this method on the requested resource")),
-        (format!("PUT {MAPS}/kk"), Some(map("zz")), (400, "the name of the object (zz) does not match the name on the URL (kk)")),
-        (format!("PATCH {MAPS}/kk"), Some(json!({"metadata": {"resourceVersion": "1"}})), (409, r#"Operation cannot be fulfilled on configmaps "kk": the object has been modified; please apply your changes to the latest version and try again"#)),
+        (
+            format!("POST {MAPS}/kk"),
+            Some(map("kk")),
+            (405, "the server does not allow this method on the requested resource"),
+        ),
+        (
+            format!("PUT {MAPS}/kk"),
+            Some(map("zz")),
+            (400, "the name of the object (zz) does not match the name on the URL (kk)"),
+        ),
+        (
+            format!("PATCH {MAPS}/kk"),
+            Some(json!({"metadata": {"resourceVersion": "1"}})),
+            (
+                409,
+                r#"Operation cannot be fulfilled on configmaps "kk": the object has been modified; please apply your changes to the latest version and try again"#,
+            ),
+        ),
         (format!("GET {MAPS}?limit=abc"), None, (400, r#"strconv.ParseInt: parsing "abc": invalid syntax"#)),
-        (format!("GET {MAPS}?fieldSelector=data.a%3D1"), None, (400, r#"Unable to find "v1, Resource=configmaps" that match label selector "", field selector "data.a=1": field label not supported: data.a"#)),
+        (
+            format!("GET {MAPS}?fieldSelector=data.a%3D1"),
+            None,
+            (
+                400,
+                r#"Unable to find "v1, Resource=configmaps" that match label selector "", field selector "data.a=1": field label not supported: data.a"#,
+            ),
+        ),
     ] {
         let (code, message) = stage.refused(&admin, &request, content).await;
         assert_eq!((code, message.as_str()), expected, "{request}");
     }
-    let (code, patched) = stage.ask(&admin, &format!("PATCH {MAPS}/kk"), Some(json!({"data": {"a": "2"}}))).await;
+    let (code, patched) =
+        stage.ask(&admin, &format!("PATCH {MAPS}/kk"), Some(json!({"data": {"a": "2"}}))).await;
     assert_eq!((code, patched["data"]["a"].as_str()), (200, Some("2")));
     let (_, body) = stage.ask_raw(&admin, &format!("GET {MAPS}/kk"), None).await;
     let history = stage.api.store().history(&Key::namespaced("configmaps", "default", "kk"));
@@ -42,15 +80,20 @@ async fn an_object_lives_its_life_in_kubernetes_words() {
     assert_eq!((code, list["items"].as_array().map(Vec::len)), (200, Some(1)));
     assert_eq!(stage.ask(&admin, &format!("DELETE {MAPS}/kk"), None).await.1["status"], "Success");
     assert_eq!(stage.ask(&admin, &format!("GET {MAPS}/kk"), None).await.0, 404);
-    assert_eq!(stage.ask_raw(&admin, "GET /apis/nosuch.example/v1/foos", None).await, (404, "404 page not found\n".to_owned()));
+    assert_eq!(
+        stage.ask_raw(&admin, "GET /apis/nosuch.example/v1/foos", None).await,
+        (404, "404 page not found\n".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn a_watch_gives_what_there_is_and_then_every_change() {
     let stage = Stage::new().await;
     let admin = stage.admin();
-    let labelled = |value: &str| json!({"kind": "ConfigMap", "apiVersion": "v1",
-        "metadata": {"name": "w", "namespace": "default", "labels": {"on": value}}});
+    let labelled = |value: &str| {
+        json!({"kind": "ConfigMap", "apiVersion": "v1",
+        "metadata": {"name": "w", "namespace": "default", "labels": {"on": value}}})
+    };
     stage.given(labelled("yes"));
     let request = http::Request::builder()
         .uri(format!("{MAPS}?watch=1&labelSelector=on%3Dyes&timeoutSeconds=600"))
@@ -78,10 +121,16 @@ async fn a_watch_gives_what_there_is_and_then_every_change() {
 #[tokio::test]
 async fn a_watch_from_a_forgotten_revision_is_told_to_list_again() {
     let stage = Stage::new().await;
-    stage.given(json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "w", "namespace": "default"}}));
+    stage.given(
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "w", "namespace": "default"}}),
+    );
     stage.api.store().compact(u64::MAX);
-    let (code, event) = stage.ask(&stage.admin(), &format!("GET {MAPS}?watch=1&resourceVersion=1"), None).await;
-    assert_eq!((code, event["type"].as_str(), event["object"]["code"].as_u64()), (200, Some("ERROR"), Some(410)));
+    let (code, event) =
+        stage.ask(&stage.admin(), &format!("GET {MAPS}?watch=1&resourceVersion=1"), None).await;
+    assert_eq!(
+        (code, event["type"].as_str(), event["object"]["code"].as_u64()),
+        (200, Some("ERROR"), Some(410))
+    );
 }
 
 #[tokio::test]
@@ -99,7 +148,8 @@ async fn services_get_addresses_of_their_own() {
     assert_eq!(addresses[0], "10.96.0.1");
     assert_ne!(addresses[1], addresses[2]);
     for asked in ["10.96.0.1", "10.97.0.1", "127.0.0.1"] {
-        let service = json!({"metadata": {"name": "c"}, "spec": {"clusterIP": asked, "ports": [{"port": 1}]}});
+        let service =
+            json!({"metadata": {"name": "c"}, "spec": {"clusterIP": asked, "ports": [{"port": 1}]}});
         assert_eq!(stage.ask(&admin, request, Some(service)).await.0, 422, "{asked}");
     }
 }
@@ -120,8 +170,15 @@ async fn a_signing_request_says_who_made_it_and_only_approvers_approve_it() {
     let admin = stage.admin();
     let key = ravelin_pki::KeyPair::generate(&mut ravelin_entropy::Entropy::operating_system());
     let pem = |organization: &str| {
-        let subject = ravelin_pki::Subject { common_name: "system:node:n1".into(), organizations: vec![organization.into()] };
-        base64::engine::general_purpose::STANDARD.encode(ravelin_pki::SigningRequest::create(&subject, &[], &key))
+        let subject = ravelin_pki::Subject {
+            common_name: "system:node:n1".into(),
+            organizations: vec![organization.into()],
+        };
+        base64::engine::general_purpose::STANDARD.encode(ravelin_pki::SigningRequest::create(
+            &subject,
+            &[],
+            &key,
+        ))
     };
     let csr = |signer: &str, organization: &str| {
         json!({"metadata": {"name": "c"}, "spec": {"request": pem(organization), "signerName": signer,
@@ -177,23 +234,41 @@ async fn a_pod_is_bound_once_and_goes_when_its_kubelet_says_so() {
 async fn reviews_answer_as_recorded() {
     let stage = Stage::new().await;
     let admin = stage.admin();
-    let (group, tokens) = ("/apis/authorization.k8s.io/v1", "POST /apis/authentication.k8s.io/v1/tokenreviews");
+    let (group, tokens) =
+        ("/apis/authorization.k8s.io/v1", "POST /apis/authentication.k8s.io/v1/tokenreviews");
     let sar = format!("POST {group}/subjectaccessreviews");
     let ask = |spec: Value| json!({"spec": spec});
     for (request, spec, status) in [
-        (sar.as_str(), json!({"user": "alice", "resourceAttributes": {"verb": "get", "resource": "pods"}}), json!({"allowed": false})),
-        (sar.as_str(), json!({"user": "alice", "groups": ["system:authenticated"], "nonResourceAttributes": {"path": "/api", "verb": "get"}}),
-            json!({"allowed": true, "reason": "RBAC: allowed by ClusterRoleBinding \"system:discovery\" of ClusterRole \"system:discovery\" to Group \"system:authenticated\""})),
+        (
+            sar.as_str(),
+            json!({"user": "alice", "resourceAttributes": {"verb": "get", "resource": "pods"}}),
+            json!({"allowed": false}),
+        ),
+        (
+            sar.as_str(),
+            json!({"user": "alice", "groups": ["system:authenticated"], "nonResourceAttributes": {"path": "/api", "verb": "get"}}),
+            json!({"allowed": true, "reason": "RBAC: allowed by ClusterRoleBinding \"system:discovery\" of ClusterRole \"system:discovery\" to Group \"system:authenticated\""}),
+        ),
         (tokens, json!({"token": "bad"}), json!({"user": {}, "error": "invalid bearer token"})),
-        (tokens, json!({"token": "stat1c"}), json!({"authenticated": true, "audiences": ["https://kubernetes.default.svc"],
-            "user": {"username": "bob", "uid": "1", "groups": ["system:authenticated"]}})),
+        (
+            tokens,
+            json!({"token": "stat1c"}),
+            json!({"authenticated": true, "audiences": ["https://kubernetes.default.svc"],
+            "user": {"username": "bob", "uid": "1", "groups": ["system:authenticated"]}}),
+        ),
     ] {
         let (code, review) = stage.ask(&admin, request, Some(ask(spec))).await;
         assert_eq!((code, &review["status"]), (201, &status), "{request}");
     }
     for (spec, message) in [
-        (json!({"resourceAttributes": {"verb": "get"}}), r#".authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified"#),
-        (json!({"user": "a"}), r#".authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"#),
+        (
+            json!({"resourceAttributes": {"verb": "get"}}),
+            r#".authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified"#,
+        ),
+        (
+            json!({"user": "a"}),
+            r#".authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"#,
+        ),
     ] {
         assert_eq!(stage.refused(&admin, &sar, Some(ask(spec))).await, (422, message.to_owned()));
     }

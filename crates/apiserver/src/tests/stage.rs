@@ -1,6 +1,8 @@
 //! A server, callers and backends to test with.
 
-use crate::{Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, Running, ServiceAccountKeys};
+use crate::{
+    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, Running, ServiceAccountKeys,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -134,9 +136,11 @@ impl Stage {
     pub(super) fn given_pod(&self, pod_ip: &str) {
         self.given(json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1"},
             "status": {"addresses": [{"type": "InternalIP", "address": NODE.to_string()}]}}));
-        self.given(json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p1", "namespace": "default"},
+        self.given(
+            json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p1", "namespace": "default"},
             "spec": {"nodeName": "n1", "containers": [{"name": "c"}]},
-            "status": {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]}}));
+            "status": {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]}}),
+        );
     }
 
     /// Sends a request; the answer's body is still to come.
@@ -211,7 +215,11 @@ impl Backend {
 impl Handler for Backend {
     async fn handle(&self, request: Request, peer: &PeerInfo) -> Response {
         let (head, _) = request.into_parts();
-        self.seen.lock().unwrap().push((format!("{} {}", head.method, head.uri), head.headers, peer.chain.len()));
+        self.seen.lock().unwrap().push((
+            format!("{} {}", head.method, head.uri),
+            head.headers,
+            peer.chain.len(),
+        ));
         let mut answer = Response::new(match self {
             Self { breaks_off: true, .. } => broken(Duration::from_millis(50)),
             Self { silent: true, .. } => broken(Duration::from_secs(1_000_000)),

@@ -46,7 +46,9 @@ impl<'a> ApiProbe<'a> {
         };
         let client = cluster.client(who).map_err(Unusable::Failed)?;
         let client = client.ok_or_else(|| {
-            Unusable::Absent("no bootstrap credential is configured: kubelets come with their certificate".into())
+            Unusable::Absent(
+                "no bootstrap credential is configured: kubelets come with their certificate".into(),
+            )
         })?;
         let mut probe = Self { stage, path, who, client, secrets, object, before: 0 };
         probe.before = probe.history().len();
@@ -93,7 +95,11 @@ impl<'a> ApiProbe<'a> {
                 _ => true,
             };
             let last = calls.len() - 1;
-            if last == 0 { calls.push(looked) } else { calls[last] = looked }
+            if last == 0 {
+                calls.push(looked)
+            } else {
+                calls[last] = looked
+            }
             if done {
                 break;
             }
@@ -126,7 +132,8 @@ impl Probe for ApiProbe<'_> {
                 }}});
                 let operator = self.stage.cluster.operator();
                 let planted = operator.patch(&self.object, PatchKind::Merge, &note).await;
-                planted.map_err(|error| format!("the operator could not prepare {}: {error}", self.object))?;
+                planted
+                    .map_err(|error| format!("the operator could not prepare {}: {error}", self.object))?;
             }
             self.before = self.history().len();
             Ok(())

@@ -52,8 +52,7 @@ impl<'a> ProxyProbe<'a> {
 
     /// The proxy's path towards a pod. A service chooses its pod itself.
     fn path(&self, pod: &DemoPod) -> String {
-        let (scheme, port) =
-            if self.secure { ("https:", WEB_HTTPS_PORT) } else { ("", WEB_HTTP_PORT) };
+        let (scheme, port) = if self.secure { ("https:", WEB_HTTPS_PORT) } else { ("", WEB_HTTP_PORT) };
         match self.through {
             Through::Node => format!("/api/v1/nodes/{scheme}{}:{port}/proxy/probe", pod.node),
             Through::Pod => {

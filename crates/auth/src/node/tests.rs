@@ -1,3 +1,5 @@
+//! What the Node authorizer allows, as recorded.
+
 use super::*;
 use crate::{UserInfo, authorize, names};
 use ravelin_api::RequestInfo;

@@ -1,3 +1,5 @@
+//! What NodeRestriction refuses, word for word as recorded.
+
 use super::*;
 use crate::lookup::Objects;
 use base64::Engine;

@@ -1,3 +1,5 @@
+//! The RBAC authorizer against a plainer one.
+
 use super::*;
 use crate::{Attributes, Authorizer as _, Decision, UserInfo, names};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Every kind of mistake once, and the line that is said about it.
+
 use super::{file, kubeadm_default, lines, refusals};
 use crate::{ClusterConfig, SourceFile};
 

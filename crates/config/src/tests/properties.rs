@@ -1,3 +1,5 @@
+//! Arbitrary input never panics.
+
 use proptest::prelude::*;
 
 use super::{file, kubeadm_default, legacy};

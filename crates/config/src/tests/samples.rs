@@ -1,3 +1,5 @@
+//! The samples, and what must be read from them.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{file, kubeadm_default, kubeadm_verified, legacy, read};

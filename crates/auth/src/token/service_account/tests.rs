@@ -1,3 +1,5 @@
+//! Each way in which a service account token can be bad.
+
 use super::*;
 use crate::lookup::Objects;
 use base64::Engine;
