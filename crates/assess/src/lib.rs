@@ -22,5 +22,5 @@ pub use path::{Path, matches};
 pub use request::{AssessError, Progress, SimulateRequest, Simulated};
 pub use simulate::simulate;
 pub use twin::{Twin, twin_of};
-pub use unit::{PathRun, Round, UnitPlan, UnitRun, run as run_unit};
+pub use unit::{PathRun, Round, StepListener, UnitPlan, UnitRun, run as run_unit};
 pub use weather::{Fault, FaultKind, Weather};

@@ -32,6 +32,9 @@ const HEALING_PAUSE: Duration = Duration::from_secs(10);
 /// No simulation lasts longer, in simulated time.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
+/// Whoever is told of every step of a simulation, by name.
+pub type StepListener = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What one simulation runs.
 #[derive(Clone)]
 pub struct UnitPlan {
@@ -52,7 +55,7 @@ pub struct UnitPlan {
     /// What goes wrong by itself. With faults, every path is tried once more when they have healed.
     pub weather: Weather,
     /// Told of every step, by name.
-    pub step: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub step: Option<StepListener>,
 }
 
 /// What one simulation showed.

@@ -39,7 +39,8 @@ pub fn verdict(attacker: Attacker, egress: &str, run: &PathRun, untested_because
 }
 
 fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) -> PropertyVerdict {
-    if let Some(why) = run.not_applicable.get(&property) {
+    let not_applicable = run.not_applicable.get(&property);
+    if let (Some(why), true) = (not_applicable, run.exposed_packets > 0) {
         let mut verdict = PropertyVerdict::new(State::NotApplicable);
         verdict.reason = Some(why.clone());
         return verdict;

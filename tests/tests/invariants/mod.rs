@@ -13,6 +13,7 @@ use storm::Storm;
 /// Cases in an ordinary run, and in a deep one.
 const CASES: (u32, u32) = (8, 120);
 
+#[allow(clippy::disallowed_methods, reason = "`cargo xtask test --deep` tells it by the environment")]
 fn cases() -> u32 {
     if std::env::var_os("RAVELIN_DEEP").is_some() { CASES.1 } else { CASES.0 }
 }

@@ -2,6 +2,8 @@
 //! and must then break the very property at which it was aimed, on the very path. It proves that
 //! what was refused was an attack.
 
+mod taken_for_the_client;
+
 use crate::gate::expected;
 use ravelin_adversary::{Attacker, ServerKind};
 use ravelin_assess::{Path, PathRun, UnitRun, twin_of};
@@ -146,7 +148,7 @@ fn broken_by_twins(config: &ClusterConfig, attacker: Attacker, refused: &BTreeSe
 }
 
 fn broken(run: &UnitRun) -> Broken {
-    let mut found = Broken::new();
+    let mut found = taken_for_the_client::broken(run);
     for path in &run.paths {
         for round in &path.rounds {
             let judged = judge(&round.seen);

@@ -65,6 +65,11 @@ impl<'a> ApiProbe<'a> {
         format!("{} > apiserver", self.client.host().name())
     }
 
+    /// The path of the collection that the object is in.
+    fn collection(&self) -> &str {
+        self.object.rsplit_once('/').map_or("", |(collection, _)| collection)
+    }
+
     fn annotations(&self) -> Value {
         json!({"metadata": {"annotations": {REQUEST: self.secrets.request.reveal(), "ravelin.test/probe": self.secrets.id}}})
     }
@@ -79,9 +84,8 @@ impl<'a> ApiProbe<'a> {
     async fn bootstrap(&self) -> Vec<Call> {
         let mut csr = self.stage.cluster.signing_request(&format!("probe-{}", self.secrets.id));
         csr["metadata"]["annotations"] = self.annotations()["metadata"]["annotations"].clone();
-        let collection = self.object.rsplit_once('/').map_or("", |(collection, _)| collection);
         let body = csr.to_string().into_bytes();
-        let create = request(Method::POST, collection, ("application/json", body));
+        let create = request(Method::POST, self.collection(), ("application/json", body));
         let mut calls = vec![call(self.stage, &self.client, create, self.flow()).await];
         if !matches!(calls[0].handed, ravelin_oracle::Handed::Success(_)) {
             return calls;
@@ -141,14 +145,15 @@ impl Probe for ApiProbe<'_> {
     }
 
     fn target(&self) -> Target {
-        let ask = match self.path {
-            Path::NodeBootstrap => Ask::get(&self.object, "the signing request"),
-            _ => {
-                let mark = json!({"metadata": {"annotations": {ALTERED: "by the attacker"}}});
-                Ask::patch(&self.object, &mark, "the probe's object")
-            }
-        };
-        self.stage.apiserver_target(self.who, &self.client, ask)
+        let target = |ask| self.stage.apiserver_target(self.who, &self.client, ask);
+        if self.path == Path::NodeBootstrap {
+            // Whoever holds the token may ask for certificates and list who else did. The probe's own
+            // request is not there to be read where an impostor kept it.
+            let requests = Ask::get(self.collection(), "every signing request");
+            return Target { apiserver_ask: requests, ..target(Ask::get(&self.object, "the signing request")) };
+        }
+        let mark = json!({"metadata": {"annotations": {ALTERED: "by the attacker"}}});
+        target(Ask::patch(&self.object, &mark, "the probe's object"))
     }
 
     fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {
