@@ -1,5 +1,6 @@
 //! The scenarios: whole runs, and what must come out of them. One binary, a module for each theme.
 
+mod configurations;
 mod gate;
 mod twins;
 

@@ -42,8 +42,8 @@ impl Attacker {
             (_, Property::AccessControlled) if workload => Some(Untouched::NoAccessControl),
             (Self::Eavesdropper, Property::CredentialSafe | Property::AccessControlled) => {
                 let tunnelled = target.transport != Transport::Direct;
-                let keyed = matches!(target.proof, ClientProof::Certificate(_));
-                (tunnelled && keyed).then_some(Untouched::NothingReadOpensAnything)
+                let secret = matches!(target.proof, ClientProof::Token);
+                (tunnelled && !secret).then_some(Untouched::NothingReadOpensAnything)
             }
             _ => None,
         }
@@ -65,8 +65,8 @@ pub enum Untouched {
     NoCredentialIsSent,
     /// Kubernetes controls no access to what answers in a pod.
     NoAccessControl,
-    /// Both the tunnel's client and the one inside it prove themselves by keys that never cross
-    /// the wire.
+    /// Neither the tunnel's client nor the one inside it sends a secret: they prove themselves by
+    /// keys, or not at all.
     NothingReadOpensAnything,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Untouched {
             Self::SendsNothingInAnothersName => "this attacker sends nothing in another's name",
             Self::NoCredentialIsSent => "no credential is sent on this path",
             Self::NoAccessControl => "Kubernetes controls no access to a pod's own server",
-            Self::NothingReadOpensAnything => "every client proves itself by a key that it never sends",
+            Self::NothingReadOpensAnything => "no client sends a secret that would open anything",
         })
     }
 }

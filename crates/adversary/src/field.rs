@@ -86,9 +86,10 @@ impl Field {
     }
 
     /// Ends the path's SSH connections with forged resets, as anybody can who sees their sequence
-    /// numbers.
-    pub fn cut(&self, target: &Target) {
-        let Transport::Ssh(nodes) = &target.transport else { return };
+    /// numbers; gives the SSH servers whose connections were cut.
+    pub fn cut(&self, target: &Target) -> BTreeSet<SocketAddr> {
+        let mut cut = BTreeSet::new();
+        let Transport::Ssh(nodes) = &target.transport else { return cut };
         let wire = self.wire();
         let packets = wire.packets();
         for flow in wire.flows().iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker) {
@@ -100,9 +101,12 @@ impl Field {
                 let seq = last.seq.wrapping_add(length).wrapping_add(counted);
                 let flags = Flags { rst: true, ..Flags::default() };
                 let payload = Vec::new();
-                let _ = wire.inject(Forged { source, destination, seq, ack: 0, flags, payload });
+                if wire.inject(Forged { source, destination, seq, ack: 0, flags, payload }) {
+                    cut.insert(flow.server);
+                }
             }
         }
+        cut
     }
 }
 

@@ -10,7 +10,7 @@ use ravelin_sim::{Divert, DivertGuard};
 use ravelin_tunnel::SshKey;
 use ravelin_tunnel::danger::{self, Victim};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ pub struct Interception<'a> {
 /// The SSH connections that ended at the attacker's machine.
 struct Tunnels<'a> {
     key: SshKey,
+    nodes: BTreeSet<SocketAddr>,
     working: RefCell<FuturesUnordered<LocalBoxFuture<'a, Step>>>,
     ready: RefCell<VecDeque<Intercepted>>,
 }
@@ -62,25 +63,26 @@ enum Step {
 }
 
 impl<'a> Interception<'a> {
-    /// Takes the place of the path's servers (or of the SSH servers before them: tunnels that are
-    /// open are cut, and opened again towards the attacker).
+    /// Takes the place of the path's servers, and of the SSH servers before them: tunnels that are
+    /// open where the attacker is are cut, and opened again towards it.
     pub async fn start(notes: &'a Notes<'a>, target: &Target) -> Self {
         let field = notes.field();
-        let (at, tunnels) = match &target.transport {
-            Transport::Direct => (&target.servers, None),
+        let mut at = target.servers.clone();
+        let tunnels = match &target.transport {
+            Transport::Direct => None,
             Transport::Ssh(nodes) => {
+                at.extend(nodes);
                 let key = SshKey::generate(&mut field.host().entropy("forged-host-key"));
-                let (working, ready) = (RefCell::default(), RefCell::default());
-                (nodes, Some(Tunnels { key, working, ready }))
+                Some(Tunnels { key, nodes: nodes.clone(), working: RefCell::default(), ready: RefCell::default() })
             }
         };
         let rule = |to: &SocketAddr| Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) };
         let guards = at.iter().map(|to| field.wire().divert(rule(to))).collect();
         let interception = Self { notes, _guards: guards, tunnels };
         if let Some(tunnels) = &interception.tunnels {
-            field.cut(target);
-            notes.tell("cut the SSH connections");
-            interception.wait_for_tunnels(tunnels, at.len()).await;
+            let cut = field.cut(target);
+            notes.tell(format!("cut {} SSH connections", cut.len()));
+            interception.wait_for_tunnels(tunnels, cut.len()).await;
             // The impostor knows of a login before its victim does.
             tokio::time::sleep(SETTLING).await;
         }
@@ -147,7 +149,11 @@ impl<'a> Interception<'a> {
                 }
             },
             taken = self.diverted() => {
-                if let Some(taken) = taken {
+                let Some(taken) = taken else { return false };
+                if !tunnels.nodes.contains(&taken.original) {
+                    // What comes out of a tunnel and goes on over the network.
+                    tunnels.ready.borrow_mut().push_back(taken);
+                } else {
                     let login = log_in(self.notes, tunnels.key.clone(), taken);
                     tunnels.working.borrow_mut().push(Box::pin(login));
                 }

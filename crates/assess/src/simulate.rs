@@ -92,8 +92,8 @@ fn assemble(request: &SimulateRequest, finished: &[(Attacker, UnitRun)]) -> Simu
         for path in &run.paths {
             let egress = if path.path.uses_egress() { run.egress.as_str() } else { "direct" };
             note_state(&mut report, path, egress);
-            if path.state == model::PathOutcome::Works {
-                let unknown = unknown_for(&report.cluster.unknown_effect, path);
+            let unknown = unknown_for(&report.cluster.unknown_effect, path);
+            if path.state == model::PathOutcome::Works || !unknown.is_empty() {
                 report.verdicts.push(verdict::verdict(*attacker, egress, path, &unknown));
             }
             stories.push(verdict::story(*attacker, egress, path));

@@ -80,7 +80,7 @@ pub struct PathRun {
     pub state: PathOutcome,
     /// Why not.
     pub error: Option<String>,
-    /// Packets of the path on untrusted segments.
+    /// Packets of the path on untrusted segments, over all its uses.
     pub exposed_packets: u64,
     /// Why properties do not apply, by property.
     pub not_applicable: BTreeMap<Property, String>,
@@ -200,10 +200,7 @@ impl PathPlay<'_> {
                 run.not_applicable.insert(property, why.to_string());
             }
         }
-        let chance = self.stage.cluster.tunnels().is_some() && self.path.uses_egress();
-        if run.exposed_packets > 0 || chance {
-            self.attack(&target, &mut run).await;
-        }
+        self.attack(&target, &mut run).await;
         run
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// more in the order of time.
 const MAX_EVIDENCE: usize = 8;
 
-/// The verdict of an attacker on a path that works; `untested_because` names settings of unknown
-/// effect on it.
+/// The verdict of an attacker on a path that works, or whose state settings of unknown effect
+/// decide (`untested_because` names them).
 pub fn verdict(attacker: Attacker, egress: &str, run: &PathRun, untested_because: &[String]) -> Verdict {
     let judged: Vec<_> = run.rounds.iter().map(|round| (round.tactic, judge(&round.seen))).collect();
     let property = |property: Property| {

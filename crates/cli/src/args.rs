@@ -50,7 +50,7 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// How many nodes the cluster has (with 1 there is no rogue node)
+    /// How many nodes the cluster has
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) nodes: u32,
 

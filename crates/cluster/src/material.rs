@@ -4,7 +4,8 @@
 //! different files do not. What no file says follows the installers, and is listed by `config`.
 
 use jiff::{Timestamp, ToSpan};
-use ravelin_config::{ClusterConfig, FileName};
+use ravelin_config::{ClusterConfig, FileName, SigningFiles};
+use ravelin_controllers::Signers;
 use ravelin_entropy::Entropy;
 use ravelin_pki::{Authority, Identity, KeyPair, Profile, San, ServerTrust, Subject, TrustAnchors, Usage};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ struct CaNames {
     clients: String,
     servers: String,
     signer: Option<String>,
+    kubelet_client_signer: Option<String>,
+    kubelet_serving_signer: Option<String>,
     kubelet_verifier: Option<String>,
     kubelet_clients: Option<String>,
 }
@@ -42,11 +45,14 @@ impl Material {
         let name = |file: &FileName| file.as_str().to_owned();
         let clients = config.apiserver.client_ca_file.as_ref().map(name);
         let manager = &config.controller_manager;
-        let signer = manager.cluster_signing.as_ref().map(|files| name(&files.cert));
+        let signing = |files: &Option<SigningFiles>| files.as_ref().map(|files| name(&files.cert));
+        let signer = signing(&manager.cluster_signing);
         let servers = manager.root_ca_file.as_ref().map(name);
         let fallback = || clients.clone().unwrap_or_else(|| CLUSTER_CA.to_owned());
         let names = CaNames {
             servers: servers.unwrap_or_else(fallback),
+            kubelet_client_signer: signing(&manager.kubelet_client_signing).or_else(|| signer.clone()),
+            kubelet_serving_signer: signing(&manager.kubelet_serving_signing).or_else(|| signer.clone()),
             signer,
             kubelet_verifier: config.apiserver.kubelet.certificate_authority.as_ref().map(name),
             kubelet_clients: config.kubelet.client_ca_file.as_ref().map(name),
@@ -108,10 +114,15 @@ impl Material {
         }
     }
 
-    /// The authority that signs certificate signing requests, if there is one.
-    pub fn signer(&mut self) -> Option<Arc<Authority>> {
-        let file = self.names.signer.clone()?;
-        Some(self.authority(&file))
+    /// The authorities that sign certificate signing requests, where there are any.
+    pub fn signers(&mut self) -> Signers {
+        let names = self.names.clone();
+        let mut authority = |file: Option<String>| file.map(|file| self.authority(&file));
+        Signers {
+            apiserver_client: authority(names.signer),
+            kubelet_client: authority(names.kubelet_client_signer),
+            kubelet_serving: authority(names.kubelet_serving_signer),
+        }
     }
 
     /// A client's certificate, as the installer issues them.

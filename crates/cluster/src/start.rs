@@ -244,7 +244,7 @@ impl<'a> Setup<'a> {
             controller_manager: facts.controller_manager.clone(),
             scheduler: self.client("system:kube-scheduler", &[]),
             kubernetes_service: self.client("system:apiserver", &["system:masters"]),
-            signer: self.material.signer(),
+            signers: self.material.signers(),
             signing_duration: jiff::SignedDuration::from_secs(duration),
             root_ca_pem: self.material.server_anchors().to_pem(),
             kubernetes_service_ip: self.kubernetes_service(),

@@ -18,4 +18,5 @@ mod slices;
 mod start;
 
 pub use operator::{Operator, OperatorConfig};
+pub use signer::Signers;
 pub use start::{Controllers, ControllersConfig, Running};

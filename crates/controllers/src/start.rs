@@ -8,15 +8,13 @@ use crate::follow::{Informers, run};
 use crate::kubernetes_service::KubernetesService;
 use crate::namespaces::{DEFAULT, NAMESPACES, ROOT_CA, RootCa, ServiceAccounts};
 use crate::scheduler::{PODS, Scheduler};
-use crate::signer::Signing;
+use crate::signer::{Signers, Signing};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use ravelin_client::{Client, ClientConfig};
 use ravelin_host::{HostRef, Task};
-use ravelin_pki::Authority;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 /// What the controllers need.
 #[derive(Clone, Debug)]
@@ -27,8 +25,8 @@ pub struct ControllersConfig {
     pub scheduler: ClientConfig,
     /// How the writer of the `kubernetes` service does; upstream this is the apiserver itself.
     pub kubernetes_service: ClientConfig,
-    /// Who signs certificates (`--cluster-signing-cert-file`); with none, none are signed.
-    pub signer: Option<Arc<Authority>>,
+    /// Who signs certificates.
+    pub signers: Signers,
     /// How long they are valid at most (`--cluster-signing-duration`; a year).
     pub signing_duration: SignedDuration,
     /// What pods verify the apiserver with (`--root-ca-file`), PEM.
@@ -79,10 +77,7 @@ fn controller_manager(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {
     let accounts = informers.named("/api/v1/serviceaccounts", DEFAULT);
     let (services, pods, slices) =
         (informers.all("/api/v1/services"), informers.all(PODS), informers.all(SLICES));
-    let signing = config
-        .signer
-        .as_ref()
-        .map(|signer| Signing::new(&client, &csrs, Arc::clone(signer), config.signing_duration));
+    let signing = Signing::new(&client, &csrs, config.signers.clone(), config.signing_duration);
     let root_ca = RootCa {
         client: client.clone(),
         namespaces: namespaces.clone(),
@@ -106,7 +101,7 @@ fn controller_manager(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {
         run(host, service_accounts, vec![namespaces, accounts]),
         run(host, endpoints, vec![services, pods, slices]),
     ];
-    tasks.extend(signing.map(|signing| run(host, signing, vec![csrs])));
+    tasks.push(run(host, signing, vec![csrs]));
     if let Some(cluster) = config.cluster_cidr {
         let nodes = informers.all(NODES);
         let ranges = NodeRanges {

@@ -10,7 +10,7 @@ pub fn story(story: &Story, report: &Report, width: usize, colour: bool) -> Stri
     let painter = Painter { colour };
     let name = format!("{}/{}@{}", story.path, story.attacker, story.egress);
     let mut out = format!("{}  seed {}\n", painter.paint(Ink::Bold, &harmless(&name)), report.seed);
-    let who = story.steps.iter().map(|step| step.who.chars().count()).max().unwrap_or(0).min(28);
+    let who = story.steps.iter().map(|step| step.who.chars().count()).max().unwrap_or(0).min(36);
     for step in &story.steps {
         let text = format!(
             "{:>9.3} s  {:<who$}  {}",

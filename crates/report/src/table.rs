@@ -22,7 +22,7 @@ pub fn table(report: &Report, width: usize, colour: bool) -> String {
         ("BROKEN", Ink::Bad, page.broken()),
         ("FAILED without an attacker", Ink::Bad, page.failed()),
         ("UNTESTED", Ink::Doubtful, page.untested()),
-        ("DID NOT FAIL CLOSED (hung, or half a success)", Ink::Doubtful, page.open_failures()),
+        ("DID NOT FAIL CLOSED (a call hung, half succeeded, or failed without naming a check)", Ink::Doubtful, page.open_failures()),
         ("SETTINGS OF UNKNOWN EFFECT", Ink::Doubtful, page.unknown_effect()),
         ("ASSUMED, as no file says it", Ink::Bold, page.assumed()),
     ] {
@@ -334,7 +334,7 @@ UNTESTED
   no tactic reached the kubelet: apiserver-to-kubelet/logs/impostor@direct
   no tactic was engaged: apiserver-to-node/https/impostor@direct
 
-DID NOT FAIL CLOSED (hung, or half a success)
+DID NOT FAIL CLOSED (a call hung, half succeeded, or failed without naming a check)
   apiserver-to-kubelet/logs/impostor@direct
 
 SETTINGS OF UNKNOWN EFFECT

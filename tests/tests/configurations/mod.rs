@@ -1,0 +1,221 @@
+//! Configurations that differ from a sample in one setting: exactly the cells that must change do,
+//! and no other. What follows must follow from what happened in the run.
+
+mod refused;
+
+use crate::gate::expected;
+use ravelin_assess::model::{PathOutcome, Report};
+use ravelin_tests::{Cells, Files, Run, Sample};
+
+/// The seed of these runs: any will do, as the gate shows.
+const SEED: u64 = 3;
+
+const LOGS: &str = "apiserver-to-kubelet/logs";
+
+/// The lines of a path that does not work any more, by what became of it.
+fn no_longer_works(path: &str, outcome: &str) -> [String; 3] {
+    [
+        format!("{path} eavesdropper: gone"),
+        format!("{path} {outcome}: new"),
+        format!("{path} impostor: gone"),
+    ]
+}
+
+fn run(files: &Files) -> Report {
+    Run::of(files.config(), SEED).simulate().report
+}
+
+/// These files change exactly these cells.
+fn changes(base: &Cells, files: &Files, expected: &[impl AsRef<str>]) -> Report {
+    let report = run(files);
+    let mut expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+    let mut changed = base.differences(&Cells::of(&report));
+    expected.sort_unstable();
+    changed.sort_unstable();
+    assert_eq!(changed, expected, "\n{}\n{:#?}", Cells::of(&report), report.paths);
+    report
+}
+
+const NOTHING: [&str; 0] = [];
+
+fn logs_fail_at_the_certificate(files: &Files) {
+    let report = changes(&expected::kubeadm_verified(), files, &no_longer_works(LOGS, "failed"));
+    let logs = report.paths.iter().find(|path| path.path == LOGS).expect("it is reported");
+    let error = logs.error.as_deref().unwrap_or_default();
+    assert!(logs.state == PathOutcome::Failed && error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn another_authority_for_kubelets_makes_honest_logs_fail() {
+    let files = Sample::KubeadmVerified.files().replacing(
+        "kube-apiserver.yaml",
+        "--kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt",
+        "--kubelet-certificate-authority=/etc/kubernetes/pki/kubelet-ca.crt",
+    );
+    logs_fail_at_the_certificate(&files);
+}
+
+#[test]
+fn kubelets_that_sign_for_themselves_fail_verification() {
+    let files = Sample::KubeadmVerified.files();
+    logs_fail_at_the_certificate(&files.replacing("kubelet-config.yaml", "serverTLSBootstrap: true\n", ""));
+}
+
+#[test]
+fn verification_alone_is_no_help_without_certificates_to_verify() {
+    let flag = "--kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt";
+    let files = Sample::KubeadmDefault.files().apiserver_flag(flag);
+    changes(&expected::kubeadm_default(), &files, &no_longer_works(LOGS, "failed"));
+}
+
+#[test]
+fn signed_certificates_alone_are_no_help_without_verification() {
+    let files = Sample::KubeadmDefault.files();
+    let files = files.replacing("kubelet-config.yaml", "rotateCertificates: true\n", "rotateCertificates: true\nserverTLSBootstrap: true\n");
+    changes(&expected::kubeadm_default(), &files, &NOTHING);
+}
+
+#[test]
+fn a_kubelet_certificate_from_a_file_is_verified() {
+    let from_file = "tlsCertFile: /var/lib/kubelet/pki/serving.crt\ntlsPrivateKeyFile: /var/lib/kubelet/pki/serving.key\n";
+    let files = Sample::KubeadmVerified.files();
+    let files = files.replacing("kubelet-config.yaml", "serverTLSBootstrap: true\n", from_file);
+    changes(&expected::kubeadm_verified(), &files, &NOTHING);
+}
+
+#[test]
+fn an_open_kubelet_gives_logs_to_anyone() {
+    let files = Sample::KubeadmDefault.files();
+    let files = files.replacing("kubelet-config.yaml", "anonymous:\n    enabled: false", "anonymous:\n    enabled: true");
+    let files = files.replacing("kubelet-config.yaml", "mode: Webhook", "mode: AlwaysAllow");
+    let broken = ["response_secret", "access_controlled"];
+    let broken = broken.map(|property| format!("{LOGS} impostor {property}: held -> broken"));
+    changes(&expected::kubeadm_default(), &files, &broken);
+}
+
+#[test]
+fn an_anonymous_caller_of_a_kubelet_still_needs_leave() {
+    let files = Sample::KubeadmDefault.files();
+    let files = files.replacing("kubelet-config.yaml", "anonymous:\n    enabled: false", "anonymous:\n    enabled: true");
+    changes(&expected::kubeadm_default(), &files, &NOTHING);
+}
+
+#[test]
+fn a_kubelet_that_allows_all_still_asks_who_calls() {
+    let files = Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: AlwaysAllow");
+    changes(&expected::kubeadm_default(), &files, &NOTHING);
+}
+
+#[test]
+fn closing_anonymous_access_changes_no_cell() {
+    let files = Sample::KubeadmDefault.files().apiserver_flag("--anonymous-auth=false");
+    changes(&expected::kubeadm_default(), &files, &NOTHING);
+}
+
+#[test]
+fn an_apiserver_that_allows_all_admits_nobody_anonymous() {
+    // Kubernetes turns anonymous access off there, whatever the flag says.
+    let files = Sample::KubeadmDefault.files().replacing(
+        "kube-apiserver.yaml",
+        "--authorization-mode=Node,RBAC",
+        "--authorization-mode=AlwaysAllow",
+    );
+    changes(&expected::kubeadm_default(), &files, &NOTHING);
+}
+
+#[test]
+fn separate_authorities_for_clients_and_servers_hold() {
+    let client_ca = "/var/lib/rancher/k3s/server/tls/client-ca.crt";
+    let server_ca = "/var/lib/rancher/k3s/server/tls/server-ca.crt";
+    let old = "/etc/kubernetes/pki/ca.crt";
+    let files = Sample::KubeadmVerified.files();
+    let apiserver = "kube-apiserver.yaml";
+    let files = files
+        .replacing(apiserver, &format!("--client-ca-file={old}"), &format!("--client-ca-file={client_ca}"))
+        .replacing(
+            apiserver,
+            &format!("--kubelet-certificate-authority={old}"),
+            &format!("--kubelet-certificate-authority={server_ca}"),
+        );
+    let manager = "kube-controller-manager.yaml";
+    let key = |ca: &str| ca.replace(".crt", ".key");
+    let signing = format!(
+        "--cluster-signing-kube-apiserver-client-cert-file={client_ca}\n    - --cluster-signing-kube-apiserver-client-key-file={}\n    - --cluster-signing-kubelet-client-cert-file={client_ca}\n    - --cluster-signing-kubelet-client-key-file={}\n    - --cluster-signing-kubelet-serving-cert-file={server_ca}\n    - --cluster-signing-kubelet-serving-key-file={}\n    - --cluster-signing-legacy-unknown-cert-file={server_ca}\n    - --cluster-signing-legacy-unknown-key-file={}",
+        key(client_ca),
+        key(client_ca),
+        key(server_ca),
+        key(server_ca)
+    );
+    let files = files
+        .replacing(manager, &format!("--client-ca-file={old}"), &format!("--client-ca-file={client_ca}"))
+        .replacing(manager, &format!("--cluster-signing-cert-file={old}"), &signing)
+        .replacing(manager, "    - --cluster-signing-key-file=/etc/kubernetes/pki/ca.key\n", "")
+        .replacing(manager, &format!("--root-ca-file={old}"), &format!("--root-ca-file={server_ca}"));
+    let files = files.replacing("kubelet-config.yaml", &format!("clientCAFile: {old}"), &format!("clientCAFile: {client_ca}"));
+    changes(&expected::kubeadm_verified(), &files, &NOTHING);
+}
+
+#[test]
+fn a_single_node_keeps_plain_http_inside_its_tunnel() {
+    let config = Sample::LegacySshTunnels.config();
+    let cells = Run::of(config, SEED).nodes(1).cells();
+    let mut held = Vec::new();
+    for path in ["apiserver-to-pod/http@ssh", "apiserver-to-service/http@ssh"] {
+        for property in ["request_secret", "response_secret"] {
+            held.push(format!("{path} eavesdropper {property}: broken -> held"));
+        }
+    }
+    assert_eq!(expected::legacy_ssh_tunnels().differences(&cells), held, "\n{cells}");
+}
+
+#[test]
+fn without_tunnels_the_legacy_cluster_is_open() {
+    let files = Sample::LegacySshTunnels.files();
+    let files = files.replacing("kube-apiserver.service", "  --ssh-keyfile=/srv/sshproxy/.sshkeyfile \\\n", "");
+    let files = files.replacing("kube-apiserver.service", "  --ssh-user=gke-tunnel \\\n", "");
+    let cells = Cells::of(&run(&files));
+    let mut renamed = expected::kubeadm_default();
+    let logs = renamed.0.get_mut(&(LOGS.to_owned(), "impostor".to_owned())).expect("it is in the table");
+    for index in [1, 5] {
+        logs.states[index] = "broken".to_owned();
+    }
+    assert_eq!(renamed.differences(&cells), NOTHING, "as kubeadm's, with kubelets that serve anyone");
+}
+
+#[test]
+fn an_egress_that_is_not_modelled_leaves_its_paths_untested() {
+    let egress = "apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+- name: cluster
+  connection:
+    proxyProtocol: GRPC
+    transport:
+      uds:
+        udsName: /etc/kubernetes/konnectivity-server/konnectivity-server.socket
+";
+    let files = Sample::KubeadmDefault.files().adding("egress.yaml", egress);
+    let files = files.apiserver_flag("--egress-selector-config-file=/etc/kubernetes/egress.yaml");
+    let report = run(&files);
+    let mut cells = Cells::of(&report);
+    let (through, other): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut cells.0).into_iter().partition(|((path, _), _)| path.starts_with("apiserver-to-"));
+    assert_eq!((through.len(), other.len()), (14, 12));
+    for ((path, attacker), row) in through {
+        let open = row.states.iter().any(|state| state == "untested");
+        let settled = row.states.iter().all(|state| state == "untested" || state == "not_applicable");
+        assert!(open && settled, "{path} {attacker}: {:?}", row.states);
+    }
+    let named = report.cluster.unknown_effect.iter().any(|setting| setting.key.contains("egress"));
+    assert!(named, "{:?}", report.cluster.unknown_effect);
+}
+
+#[test]
+fn a_setting_without_effect_changes_only_its_own_listing() {
+    let without = run(&Sample::KubeadmDefault.files());
+    let mut with = run(&Sample::KubeadmDefault.files().apiserver_flag("--profiling=false"));
+    let listed = with.cluster.provenance.to_string();
+    assert!(listed.contains("profiling") && !without.cluster.provenance.to_string().contains("profiling"));
+    with.cluster.provenance = without.cluster.provenance.clone();
+    assert!(with == without, "the setting changed more than its listing");
+}
