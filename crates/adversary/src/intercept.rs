@@ -73,7 +73,12 @@ impl<'a> Interception<'a> {
             Transport::Ssh(nodes) => {
                 at.extend(nodes);
                 let key = SshKey::generate(&mut field.host().entropy("forged-host-key"));
-                Some(Tunnels { key, nodes: nodes.clone(), working: RefCell::default(), ready: RefCell::default() })
+                Some(Tunnels {
+                    key,
+                    nodes: nodes.clone(),
+                    working: RefCell::default(),
+                    ready: RefCell::default(),
+                })
             }
         };
         let rule = |to: &SocketAddr| Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) };

@@ -2,11 +2,12 @@
 
 use crate::model::PathOutcome;
 use crate::path::Path;
-use crate::probe::{self, Secrets, Unusable};
+use crate::probe::{self, Probe, Secrets, Unusable};
 use crate::stage::Stage;
+use crate::tampering::{Honest, Tampering};
 use crate::weather::Weather;
 use crate::{exposure, referee};
-use ravelin_adversary::{Attacker, Field, Target, tactics};
+use ravelin_adversary::{Attacker, Field, Target};
 use ravelin_cluster::{Cluster, Hosts, Layout};
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
@@ -104,13 +105,23 @@ pub struct Round {
 /// # Errors
 /// Where the simulation itself ended badly: a bug.
 pub fn run(plan: UnitPlan) -> Result<UnitRun, SimError> {
+    run_tampered(plan, Honest)
+}
+
+/// Runs one simulation whose observations are falsified.
+///
+/// # Errors
+/// Where the simulation itself ended badly.
+pub fn run_tampered(plan: UnitPlan, tampering: impl Tampering) -> Result<UnitRun, SimError> {
     let mut config = SimConfig::new(plan.seed);
     config.untrusted = plan.untrusted;
     config.flaws = plan.flaws.clone();
     config.conditions = plan.weather.conditions.clone();
     config.conditions.limit = LIMIT;
     let topology = topology(&plan.layout);
-    let finished = ravelin_sim::run(config, topology, move |world| Box::pin(play(world, plan)))?;
+    let finished = ravelin_sim::run(config, topology, move |world| {
+        Box::pin(async move { play(world, plan, &tampering).await })
+    })?;
     let (egress, paths) = finished.value;
     Ok(UnitRun { paths, egress, trace: finished.trace, simulated: finished.simulated })
 }
@@ -137,7 +148,7 @@ fn topology(layout: &Layout) -> Topology {
     topology
 }
 
-async fn play(world: World, plan: UnitPlan) -> (String, Vec<PathRun>) {
+async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> (String, Vec<PathRun>) {
     let say = |what: &str| plan.step.iter().for_each(|step| step(what));
     say("boot");
     world.enter_cell("boot");
@@ -149,7 +160,7 @@ async fn play(world: World, plan: UnitPlan) -> (String, Vec<PathRun>) {
     let plays = plan.paths.iter().copied().map(|path| {
         let index = Path::ALL.iter().position(|known| *known == path).unwrap_or(0);
         let first = BOOT + SLOT * SLOTS_OF_A_PATH * u32::try_from(index).unwrap_or(0);
-        PathPlay { stage: &stage, plan: &plan, path, first }
+        PathPlay { stage: &stage, plan: &plan, tampering, path, first }
     });
     let attacks = async {
         for play in plays.clone() {
@@ -170,6 +181,7 @@ async fn play(world: World, plan: UnitPlan) -> (String, Vec<PathRun>) {
 struct PathPlay<'a> {
     stage: &'a Stage,
     plan: &'a UnitPlan,
+    tampering: &'a dyn Tampering,
     path: Path,
     first: Duration,
 }
@@ -239,9 +251,10 @@ impl PathPlay<'_> {
     async fn honest_use(&self, cell: &str) -> Result<Target, Unusable> {
         self.stage.world.enter_cell(cell);
         let secrets = self.secrets();
-        let mut probe = probe::new(self.stage, self.path, &secrets)?;
+        let used = self.tampering.used(&secrets, false);
+        let mut probe = probe::new(self.stage, self.path, &used)?;
         probe.plant().await.map_err(Unusable::Failed)?;
-        let calls = probe.exercise().await;
+        let calls = self.exercise(&*probe).await;
         let issued = probe.issued();
         for call in &calls {
             judge_honest(call, &issued).map_err(Unusable::Failed)?;
@@ -274,11 +287,17 @@ impl PathPlay<'_> {
         Err(last)
     }
 
+    async fn exercise(&self, probe: &dyn Probe) -> Vec<Call> {
+        let calls = probe.exercise().await;
+        calls.into_iter().map(|call| self.tampering.handed(call)).collect()
+    }
+
     async fn attack(&self, target: &Target, run: &mut PathRun) {
-        for (number, tactic) in tactics(self.plan.attacker, target).into_iter().enumerate() {
+        for (number, tactic) in self.tampering.tactics(self.plan.attacker, target).into_iter().enumerate() {
             let secrets = self.slot(number + 1, tactic.name()).await;
             let began = self.stage.world.wire().packet_count();
-            let Ok(mut probe) = probe::new(self.stage, self.path, &secrets) else { continue };
+            let used = self.tampering.used(&secrets, true);
+            let Ok(mut probe) = probe::new(self.stage, self.path, &used) else { continue };
             if probe.plant().await.is_err() {
                 continue;
             }
@@ -286,7 +305,7 @@ impl PathPlay<'_> {
             let field = Field::new(&self.stage.world);
             let calls: RefCell<Vec<Call>> = RefCell::default();
             let used = Box::pin(async {
-                *calls.borrow_mut() = probe.exercise().await;
+                *calls.borrow_mut() = self.exercise(&*probe).await;
             });
             let mut attempt = tactic.run(&field, &target, used).await;
             if self.plan.attacker == Attacker::Eavesdropper && number == 0 {

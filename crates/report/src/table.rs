@@ -22,7 +22,11 @@ pub fn table(report: &Report, width: usize, colour: bool) -> String {
         ("BROKEN", Ink::Bad, page.broken()),
         ("FAILED without an attacker", Ink::Bad, page.failed()),
         ("UNTESTED", Ink::Doubtful, page.untested()),
-        ("DID NOT FAIL CLOSED (a call hung, half succeeded, or failed without naming a check)", Ink::Doubtful, page.open_failures()),
+        (
+            "DID NOT FAIL CLOSED (a call hung, half succeeded, or failed without naming a check)",
+            Ink::Doubtful,
+            page.open_failures(),
+        ),
         ("SETTINGS OF UNKNOWN EFFECT", Ink::Doubtful, page.unknown_effect()),
         ("ASSUMED, as no file says it", Ink::Bold, page.assumed()),
     ] {

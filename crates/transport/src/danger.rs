@@ -1,9 +1,5 @@
 //! What attackers are built from: the honest code with its checks left to the caller.
 
-mod wire;
-
-pub use wire::{Message, Start, requests, responses};
-
 use crate::{Secured, TlsClient, TlsError, TlsServer};
 use ravelin_host::{BoxedStream, Connection, HostRef};
 use ravelin_pki::{Identity, ServerTrust};

@@ -3,4 +3,3 @@
 mod http_messages;
 mod stage;
 mod tls_handshakes;
-mod wire;

@@ -150,7 +150,10 @@ impl Probe for ApiProbe<'_> {
             // Whoever holds the token may ask for certificates and list who else did. The probe's own
             // request is not there to be read where an impostor kept it.
             let requests = Ask::get(self.collection(), "every signing request");
-            return Target { apiserver_ask: requests, ..target(Ask::get(&self.object, "the signing request")) };
+            return Target {
+                apiserver_ask: requests,
+                ..target(Ask::get(&self.object, "the signing request"))
+            };
         }
         let mark = json!({"metadata": {"annotations": {ALTERED: "by the attacker"}}});
         target(Ask::patch(&self.object, &mark, "the probe's object"))
