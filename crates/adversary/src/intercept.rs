@@ -1,6 +1,6 @@
 //! The man in the middle: the path's new connections end at the attacker's machine.
 
-use crate::tactics::Notes;
+use crate::notes::Notes;
 use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};

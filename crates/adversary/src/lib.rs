@@ -9,6 +9,7 @@ mod field;
 mod forge;
 mod intercept;
 mod listen;
+mod notes;
 mod speak;
 mod tactics;
 mod target;

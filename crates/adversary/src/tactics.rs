@@ -3,7 +3,6 @@
 mod anonymous;
 mod capture;
 mod certificate;
-mod notes;
 mod replay;
 mod spend;
 mod terminate;
@@ -13,7 +12,6 @@ use crate::field::{Field, Probe};
 use crate::forge::Issuer;
 use crate::target::{ClientProof, ServerKind, Speaks, Target, Transport};
 use async_trait::async_trait;
-pub use notes::Notes;
 use ravelin_oracle::Attempt;
 use terminate::Then;
 

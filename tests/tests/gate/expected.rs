@@ -23,7 +23,7 @@ proxy-to-apiserver              eavesdropper  -       held            held      
 proxy-to-apiserver              impostor      yes     held            held             held                held               held             held
 user-to-apiserver               eavesdropper  -       held            held             not_applicable      not_applicable     held             held
 user-to-apiserver               impostor      yes     held            held             held                held               held             held
-controller-to-apiserver         eavesdropper  -       not_exposed     not_exposed      not_applicable      not_applicable     not_exposed      not_exposed
+controller-to-apiserver         eavesdropper  -       not_exposed     not_exposed      not_exposed         not_exposed        not_exposed      not_exposed
 controller-to-apiserver         impostor      -       not_exposed     not_exposed      not_exposed         not_exposed        not_exposed      not_exposed
 ";
 

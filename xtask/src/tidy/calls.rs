@@ -109,6 +109,21 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "flaws",
+        paths: &["Flaws::danger", "ravelin_host::Flaws::danger"],
+        names: &[],
+        instead: "no component takes its own protections away: simulations and scenarios do",
+        except: &[
+            ("crates/host/", "it defines it"),
+            ("crates/apiserver/src/tests", "what each flaw lets through"),
+            ("crates/client/src/tests", "what each flaw lets through"),
+            ("crates/kubelet/src/tests", "what each flaw lets through"),
+            ("crates/transport/src/tests", "what each flaw lets through"),
+            ("crates/tunnel/src/tests", "what each flaw lets through"),
+            ("tests/", "twins"),
+        ],
+    },
+    Rule {
         name: "unsafe",
         paths: &[],
         names: &["unsafe"],

@@ -39,6 +39,7 @@ fn each_forbidden_call_is_caught() {
         ("fn f(a: std::collections::HashSet<u8>) {}", "hash-order"),
         ("use turmoil_net::fixture;", "turmoil"),
         ("fn f() { if ravelin_entropy::is_simulated() {} }", "knows-it-is-simulated"),
+        ("use ravelin_host::Flaws; fn f() { Flaws::danger([a]); }", "flaws"),
         ("fn f() { unsafe { g() } }", "unsafe"),
         ("#[test]\n#[ignore]\nfn f() {}", "ignored-test"),
     ] {

@@ -1,9 +1,9 @@
 //! The attacker asks the genuine server itself, without any credential.
 
 use super::Tactic;
-use super::notes::Notes;
 use super::spend::{Shown, for_ask, request};
 use crate::field::{Field, Probe};
+use crate::notes::Notes;
 use crate::target::Target;
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, GainKind, Property};

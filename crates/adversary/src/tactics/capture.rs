@@ -1,10 +1,10 @@
 //! The eavesdropper reads what crosses the untrusted segments, and uses what it can read.
 
 use super::Tactic;
-use super::notes::Notes;
 use super::spend;
 use crate::field::{Field, Probe};
 use crate::listen::{hear, read, tokens};
+use crate::notes::Notes;
 use crate::target::Target;
 use async_trait::async_trait;
 use ravelin_oracle::Attempt;

@@ -1,10 +1,10 @@
 //! The attacker presents a client certificate that is not its to present.
 
 use super::Tactic;
-use super::notes::Notes;
 use super::spend::{Shown, Silence, for_ask, request};
 use crate::field::{Field, Probe};
 use crate::forge::{self, Issuer};
+use crate::notes::Notes;
 use crate::target::{ClientProof, Target};
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, GainKind, Property, Protection};

@@ -1,9 +1,9 @@
 //! The attacker plays a recorded connection to the genuine server again, byte for byte.
 
 use super::Tactic;
-use super::notes::Notes;
 use crate::field::{Field, Probe};
 use crate::listen::{Heard, hear};
+use crate::notes::Notes;
 use crate::speak::grow;
 use crate::target::Target;
 use async_trait::async_trait;

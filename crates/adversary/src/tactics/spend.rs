@@ -1,6 +1,6 @@
 //! What was captured is used: at the apiserver, and at every kubelet.
 
-use super::notes::Notes;
+use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
 use crate::target::{Ask, Speaks, Target};
 use ravelin_oracle::GainKind;

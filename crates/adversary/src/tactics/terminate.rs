@@ -2,12 +2,12 @@
 //! something made up, or relays them to the genuine server and changes what passes.
 
 use super::Tactic;
-use super::notes::Notes;
 use super::spend::{self, Shown};
 use crate::field::{Field, Probe};
 use crate::forge::{self, Issuer};
 use crate::intercept::{Intercepted, Interception};
 use crate::listen::bearer;
+use crate::notes::Notes;
 use crate::speak::{Answer, Request, answer, read_request};
 use crate::target::{ClientProof, ServerKind, Target};
 use async_trait::async_trait;
