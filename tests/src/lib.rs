@@ -9,4 +9,4 @@ mod runs;
 
 pub use cells::{Cells, Row};
 pub use clusters::{Files, Sample};
-pub use runs::{ATTACKERS, Run, unit, unit_of};
+pub use runs::{ATTACKERS, Run, plan, unit, unit_of};

@@ -90,16 +90,24 @@ pub fn unit(config: &ClusterConfig, attacker: Attacker, flaws: Flaws, seed: u64)
 /// # Panics
 /// Where it does not come to its end.
 pub fn unit_of(config: &ClusterConfig, attacker: Attacker, paths: &[Path], (flaws, seed): (Flaws, u64)) -> UnitRun {
-    let plan = UnitPlan {
+    let plan = UnitPlan { paths: paths.to_vec(), ..plan(config, attacker, (flaws, seed)) };
+    run_unit(plan).unwrap_or_else(|error| panic!("the simulation ended badly: {error}"))
+}
+
+/// The plan of such a simulation, with every path.
+///
+/// # Panics
+/// Where three nodes have no room.
+pub fn plan(config: &ClusterConfig, attacker: Attacker, (flaws, seed): (Flaws, u64)) -> UnitPlan {
+    UnitPlan {
         config: config.clone(),
         seed,
         layout: Layout::new(config, 3).expect("three nodes have room"),
         attacker,
         untrusted: Untrusted::ALL,
-        paths: paths.to_vec(),
+        paths: Path::ALL.to_vec(),
         flaws,
         weather: Weather::calm(),
         step: None,
-    };
-    run_unit(plan).unwrap_or_else(|error| panic!("the simulation ended badly: {error}"))
+    }
 }

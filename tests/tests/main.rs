@@ -1,7 +1,10 @@
 //! The scenarios: whole runs, and what must come out of them. One binary, a module for each theme.
 
+mod commands;
 mod configurations;
+mod determinism;
 mod gate;
+mod honesty;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?

@@ -11,7 +11,7 @@ use ravelin_adversary::{Attacker, Field, Target};
 use ravelin_cluster::{Cluster, Hosts, Layout};
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
-use ravelin_oracle::{Call, Canary, Handed, Observed, Property};
+use ravelin_oracle::{Attempt, Call, Canary, Handed, Observed, Property};
 use ravelin_sim::{MachineSpec, Place, SimConfig, SimError, Topology, Trace, Untrusted, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -297,10 +297,18 @@ impl PathPlay<'_> {
             let secrets = self.slot(number + 1, tactic.name()).await;
             let began = self.stage.world.wire().packet_count();
             let used = self.tampering.used(&secrets, true);
-            let Ok(mut probe) = probe::new(self.stage, self.path, &used) else { continue };
-            if probe.plant().await.is_err() {
-                continue;
-            }
+            let prepared = async {
+                let mut probe = probe::new(self.stage, self.path, &used)?;
+                probe.plant().await.map_err(Unusable::Failed)?;
+                Ok(probe)
+            };
+            let probe = match prepared.await {
+                Ok(probe) => probe,
+                Err(Unusable::Absent(why) | Unusable::Failed(why)) => {
+                    run.rounds.push(self.not_tried(tactic.name(), &secrets, why));
+                    continue;
+                }
+            };
             let target = probe.target();
             let field = Field::new(&self.stage.world);
             let calls: RefCell<Vec<Call>> = RefCell::default();
@@ -319,6 +327,17 @@ impl PathPlay<'_> {
             run.rounds.push(Round { tactic: tactic.name(), seen });
             self.stage.recover().await;
         }
+    }
+}
+
+impl PathPlay<'_> {
+    /// A tactic that could not be tried: nothing was seen, and the story says why.
+    fn not_tried(&self, tactic: &'static str, secrets: &Secrets, why: String) -> Round {
+        let (request, response) = (secrets.request.clone(), secrets.response.clone());
+        let mut attempt = Attempt::default();
+        attempt.story.push((self.stage.world.elapsed(), format!("not tried: {why}")));
+        let (calls, issued, executed) = (Vec::new(), Vec::new(), Vec::new());
+        Round { tactic, seen: Observed { request, response, attempt, calls, issued, executed } }
     }
 }
 

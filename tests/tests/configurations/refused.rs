@@ -14,7 +14,7 @@ fn refused(files: &Files, wanted: &[(&str, &str)]) {
 #[test]
 fn an_unknown_flag_is_refused_where_it_stands() {
     let files = Sample::KubeadmDefault.files().apiserver_flag("--kubelet-certificate-autority=/etc/kubernetes/pki/ca.crt");
-    refused(&files, &[("kube-apiserver.yaml:15: ", "--kubelet-certificate-authority")]);
+    refused(&files, &[("kube-apiserver.yaml:16: ", "--kubelet-certificate-authority")]);
 }
 
 #[test]
@@ -33,10 +33,11 @@ fn a_value_that_does_not_exist_is_refused_with_those_that_do() {
 #[test]
 fn flags_that_contradict_each_other_are_refused() {
     let files = Sample::LegacySshTunnels.files();
-    let files = files.replacing("kube-apiserver.service", "  --ssh-user=gke-tunnel \\\n", "");
-    let refusals = files.refusals();
-    let named = |refusal: &String| refusal.starts_with("kube-apiserver.service:") && refusal.contains("ssh-user");
-    assert!(refusals.iter().any(named), "a key file needs a user: {refusals:#?}");
+    let key = "  --ssh-keyfile=/srv/sshproxy/.sshkeyfile \\\n";
+    refused(&files.replacing("kube-apiserver.service", key, ""), &[("kube-apiserver.service:", "--ssh-user")]);
+    let files = Sample::KubeadmDefault.files();
+    let key = "    - --tls-private-key-file=/etc/kubernetes/pki/apiserver.key\n";
+    refused(&files.replacing("kube-apiserver.yaml", key, ""), &[("kube-apiserver.yaml:", "--tls-private-key-file")]);
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl<'a> ApiProbe<'a> {
     async fn operator_answers(&self) {
         let note = json!({"metadata": {"annotations": {RESPONSE: self.secrets.response.reveal()}}});
         // Where the request never arrived there is nothing to annotate.
-        let _ = self.stage.cluster.operator().patch(&self.object, PatchKind::Merge, &note).await;
+        let _ = self.stage.cluster.operator().fresh().patch(&self.object, PatchKind::Merge, &note).await;
     }
 }
 
@@ -134,7 +134,9 @@ impl Probe for ApiProbe<'_> {
                 let note = json!({"metadata": {"annotations": {
                     RESPONSE: self.secrets.response.reveal(), REQUEST: null, ALTERED: null,
                 }}});
-                let operator = self.stage.cluster.operator();
+                // A connection of its own: one that was idle may be closed under a request, which
+                // is then not sent again.
+                let operator = self.stage.cluster.operator().fresh();
                 let planted = operator.patch(&self.object, PatchKind::Merge, &note).await;
                 planted
                     .map_err(|error| format!("the operator could not prepare {}: {error}", self.object))?;

@@ -1,0 +1,85 @@
+//! One seed decides everything: in any process, beside any other simulation, whatever else is left
+//! out. And where something is not decided by it, that shows.
+
+mod unseeded;
+
+use crate::commands::{ravelin, sha256_of};
+use ravelin_assess::Simulated;
+use ravelin_tests::{Run, Sample};
+use std::thread;
+
+#[test]
+fn one_seed_gives_one_trace_in_any_process() {
+    for sample in Sample::ALL {
+        let here = Run::of(sample.config(), 11).with_trace().simulate();
+        let hashes: Vec<(String, String)> = thread::scope(|scope| {
+            let run = |number: u32| {
+                let trace = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+                let trace = trace.join(format!("{}-{number}.trace", sample.name()));
+                let folder = sample.folder();
+                let ran = ravelin(&["simulate", "--seed", "11", "--format", "json"])
+                    .arg("--trace")
+                    .arg(&trace)
+                    .arg(folder)
+                    .output()
+                    .expect("the binary starts");
+                assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+                let report: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("a JSON report");
+                let said = report["trace_sha256"].as_str().expect("it is a text").to_owned();
+                (sha256_of(&std::fs::read(&trace).expect("the trace was written")), said)
+            };
+            let both = [1, 2].map(|number| scope.spawn(move || run(number)));
+            both.into_iter().map(|run| run.join().expect("it ran")).collect()
+        });
+        for (written, said) in hashes {
+            assert_eq!(written, said, "{}: the hash is that of the file", sample.name());
+            assert_eq!(written, here.report.trace_sha256, "{}: another process, another trace", sample.name());
+        }
+        assert!(here.trace_lines.len() > 10_000, "only {} lines", here.trace_lines.len());
+    }
+}
+
+#[test]
+fn two_seeds_give_two_traces_and_the_same_verdicts() {
+    let [one, two] = [21, 22].map(|seed| Run::of(Sample::KubeadmVerified.config(), seed).simulate().report);
+    assert_ne!(one.trace_sha256, two.trace_sha256);
+    let states = |report: &ravelin_assess::model::Report| ravelin_tests::Cells::of(report);
+    assert_eq!(states(&one), states(&two));
+}
+
+#[test]
+fn leaving_out_paths_changes_nothing_in_the_others() {
+    for sample in Sample::ALL {
+        let whole = Run::of(sample.config(), 31).simulate();
+        let kept = ["pod-to-apiserver", "apiserver-to-kubelet/logs", "apiserver-to-service/http"];
+        let part = Run::of(sample.config(), 31).paths(&kept).simulate();
+        compare(&whole, &part, 6, sample);
+        let attacker = ravelin_tests::ATTACKERS[1];
+        compare(&whole, &Run::of(sample.config(), 31).attacker(attacker).simulate(), 13, sample);
+    }
+}
+
+/// Every verdict of the part is the whole's: states, evidence, times.
+fn compare(whole: &Simulated, part: &Simulated, count: usize, sample: Sample) {
+    assert_eq!(part.report.verdicts.len(), count, "{}", sample.name());
+    let mut evidence = 0;
+    for verdict in &part.report.verdicts {
+        let name = verdict.name();
+        let same = whole.report.verdicts.iter().find(|other| other.name() == name);
+        assert_eq!(same, Some(verdict), "{} {name}", sample.name());
+        evidence += verdict.properties.values().map(|property| property.evidence.len()).sum::<usize>();
+    }
+    assert!(evidence > 5, "{}: nothing to compare", sample.name());
+}
+
+#[test]
+fn simulations_side_by_side_do_not_touch_each_other() {
+    let samples = [Sample::KubeadmDefault, Sample::LegacySshTunnels];
+    let run = |sample: Sample| Run::of(sample.config(), 41).simulate().report.trace_sha256;
+    let alone = samples.map(run);
+    let together: Vec<String> = thread::scope(|scope| {
+        let both = samples.map(|sample| scope.spawn(move || run(sample)));
+        both.into_iter().map(|run| run.join().expect("it ran")).collect()
+    });
+    assert_eq!(together, alone);
+}
