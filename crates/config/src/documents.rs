@@ -1,5 +1,9 @@
 //! Configuration files of components, told apart by `kind`.
 
+mod apiserver;
+
+pub(crate) use apiserver::{Authentication, Authorization, EgressSelector};
+
 use crate::catalogue::{self, Effect, KUBELET_KEYS, KeyRow, Kind, Known, Meaning, PROXY_KEYS, paths};
 use crate::gathered::{Gathered, Origin, Place};
 use crate::kubeadm;
@@ -8,21 +12,15 @@ use crate::source::pod::{self, Containers};
 use crate::suggest::closest;
 use crate::yaml::{Entry, Node, Value};
 
-/// An `EgressSelectorConfiguration`: how the connections named `cluster` leave.
-#[derive(Clone, Debug)]
-pub(crate) struct EgressSelector {
-    pub place: Place,
-    /// `None`: no selection for `cluster`, which is direct.
-    pub cluster: Option<(String, Place)>,
-}
-
-/// An `AuthenticationConfiguration`, as far as it is modelled.
-#[derive(Clone, Debug)]
-pub(crate) struct Authentication {
-    pub place: Place,
-    /// `anonymous.enabled`, if there is an `anonymous`.
-    pub anonymous: Option<(bool, Place)>,
-}
+/// Keys by which the configuration of k3s and RKE2 is known.
+const K3S_KEYS: &[&str] = &[
+    "agent-token",
+    "cluster-init",
+    "kube-apiserver-arg",
+    "kubelet-arg",
+    "tls-san",
+    "write-kubeconfig-mode",
+];
 
 /// Reads one document by its `kind`. Gives the invocations that it holds.
 pub(crate) fn read(
@@ -32,7 +30,12 @@ pub(crate) fn read(
 ) -> Vec<crate::invocation::Invocation> {
     let place = Place::new(file, document.line);
     let (Some(kind), Some(api)) = (document.text_at(&["kind"]), document.text_at(&["apiVersion"])) else {
-        gathered.fail(&place, "kind", "has no kind and apiVersion", crate::source::ACCEPTED);
+        if document.entries().iter().any(|e| K3S_KEYS.contains(&e.key.as_str())) {
+            let accepted = "the command lines that k3s logs: journalctl -u k3s | grep Running";
+            gathered.fail(&place, "", "is the configuration of k3s or RKE2 itself, which is not read", accepted);
+        } else {
+            gathered.fail(&place, "kind", "has no kind and apiVersion", crate::source::ACCEPTED);
+        }
         return Vec::new();
     };
     let group = api.split_once('/').map_or("", |(group, _)| group);
@@ -54,17 +57,31 @@ pub(crate) fn read(
         ("apiserver.k8s.io", "EgressSelectorConfiguration") => {
             if versions(api, &["v1beta1", "v1alpha1"], &place, gathered) {
                 once(gathered.egress.as_ref().map(|e| e.place.clone()), &place, kind, gathered);
-                gathered.egress = Some(egress(document, file, gathered));
+                gathered.egress = Some(apiserver::egress(document, file, gathered));
             }
         }
         ("apiserver.config.k8s.io", "AuthenticationConfiguration") => {
             if versions(api, &["v1", "v1beta1", "v1alpha1"], &place, gathered) {
                 once(gathered.authentication.as_ref().map(|a| a.place.clone()), &place, kind, gathered);
-                gathered.authentication = Some(authentication(document, file, gathered));
+                gathered.authentication = Some(apiserver::authentication(document, file, gathered));
+            }
+        }
+        ("apiserver.config.k8s.io", "AuthorizationConfiguration") => {
+            if versions(api, &["v1", "v1beta1", "v1alpha1"], &place, gathered) {
+                once(gathered.authorization.as_ref().map(|a| a.place.clone()), &place, kind, gathered);
+                gathered.authorization = Some(apiserver::authorization(document, file, gathered));
             }
         }
         ("kubeadm.k8s.io", _) => kubeadm::read(document, (kind, api), file, gathered),
-        ("kubelet.config.k8s.io" | "kubescheduler.config.k8s.io" | "audit.k8s.io", _)
+        // The last are the scheduler's file until 1.11, and the lines of an ABAC policy, whose flag is listed.
+        (
+            "kubelet.config.k8s.io"
+            | "kubescheduler.config.k8s.io"
+            | "audit.k8s.io"
+            | "componentconfig"
+            | "abac.authorization.kubernetes.io",
+            _,
+        )
         | (
             "apiserver.config.k8s.io",
             "EncryptionConfiguration" | "AdmissionConfiguration" | "TracingConfiguration",
@@ -120,7 +137,14 @@ fn object(document: &Node, file: &str, gathered: &mut Gathered) -> Vec<crate::in
         Containers::Ordinary => {}
     }
     if document.text_at(&["metadata", "name"]).is_none_or(str::is_empty) {
-        gathered.fail(&place, "metadata.name", "an object needs a name", "a string");
+        let kind = document.text_at(&["kind"]).unwrap_or_default();
+        if document.at(&["metadata"]).is_none() && kind.ends_with("Config") {
+            // Other distributions' configuration files have kinds too, but no names.
+            let problem = format!("{kind:?} is no kind that is read here");
+            gathered.fail(&place, "kind", problem, crate::source::ACCEPTED);
+        } else {
+            gathered.fail(&place, "metadata.name", "an object needs a name", "a string");
+        }
     } else {
         gathered.manifests.push(Manifest {
             object: document.to_json(),
@@ -239,74 +263,4 @@ fn shape(kind: Kind) -> &'static str {
         Kind::Map => "a mapping",
         _ => "a string",
     }
-}
-
-fn egress(document: &Node, file: &str, gathered: &mut Gathered) -> EgressSelector {
-    let mut cluster = None;
-    let selections = document.at(&["egressSelections"]);
-    if selections.is_none_or(|s| s.elements().is_empty()) {
-        gathered.fail(
-            &Place::new(file, document.line),
-            "egressSelections",
-            "is missing",
-            "a list of selections",
-        );
-    }
-    for selection in selections.map(Node::elements).unwrap_or_default() {
-        let place = Place::new(file, selection.line);
-        let name = selection.text_at(&["name"]).unwrap_or_default();
-        if !matches!(name, "cluster" | "controlplane" | "master" | "etcd") {
-            gathered.fail(
-                &place,
-                "egressSelections.name",
-                format!("{name:?} is no egress"),
-                "cluster, controlplane, etcd",
-            );
-            continue;
-        }
-        let protocol = selection.text_at(&["connection", "proxyProtocol"]).unwrap_or_default();
-        if !matches!(protocol, "Direct" | "HTTPConnect" | "GRPC") {
-            let key = "egressSelections.connection.proxyProtocol";
-            gathered.fail(&place, key, format!("{protocol:?} is no protocol"), "Direct, HTTPConnect, GRPC");
-        } else if name == "cluster" {
-            cluster = Some((protocol.to_owned(), place));
-        }
-    }
-    EgressSelector { place: Place::new(file, document.line), cluster }
-}
-
-fn authentication(document: &Node, file: &str, gathered: &mut Gathered) -> Authentication {
-    let place = Place::new(file, document.line);
-    let mut anonymous = None;
-    for entry in document.entries() {
-        let at = Place::new(file, entry.line);
-        match entry.key.as_str() {
-            "kind" | "apiVersion" | "metadata" => {}
-            "jwt" if entry.node.elements().is_empty() => {}
-            "jwt" => gathered.unknown(
-                Component::Apiserver,
-                "jwt",
-                &at,
-                (paths::TO_API, "somebody else says who is asking"),
-            ),
-            "anonymous" => match entry.node.at(&["enabled"]).map(|n| (&n.value, n.line)) {
-                Some((Value::Bool(enabled), line)) => {
-                    anonymous = Some((*enabled, Place::new(file, line)));
-                    if let Some(conditions) = entry.node.entry("conditions") {
-                        let at = Place::new(file, conditions.line);
-                        let scope: &[&str] = &["direct-to-apiserver", "user-to-apiserver"];
-                        gathered.unknown(
-                            Component::Apiserver,
-                            "anonymous.conditions",
-                            &at,
-                            (scope, "anonymous for some paths only"),
-                        );
-                    }
-                }
-                _ => gathered.fail(&at, "anonymous.enabled", "is missing or no boolean", "true, false"),
-            },
-            other => gathered.fail(&at, other, "is no known key", "jwt, anonymous"),
-        }
-    }
-    Authentication { place, anonymous }
 }

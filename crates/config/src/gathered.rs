@@ -77,6 +77,7 @@ pub(crate) struct Gathered {
     pub proxy_file: Option<Place>,
     pub egress: Option<crate::documents::EgressSelector>,
     pub authentication: Option<crate::documents::Authentication>,
+    pub authorization: Option<crate::documents::Authorization>,
     pub kubeadm: crate::kubeadm::Kubeadm,
 }
 

@@ -5,7 +5,6 @@ use crate::session::{Login, Session};
 use crate::{CONNECT_TIMEOUT, HostKeyPolicy, SSH_PORT, SessionError, SshKey, UnknownNode};
 use async_trait::async_trait;
 use ravelin_client::{Client, ClientConfig};
-use ravelin_entropy::Entropy;
 use ravelin_host::{BoxedStream, Endpoint, HostRef, Task, field};
 use ravelin_transport::egress::{Destination, Egress, EgressError};
 use std::collections::BTreeMap;
@@ -162,7 +161,7 @@ impl Shared {
     /// The task that keeps a session to one node.
     fn keep(self: &Arc<Self>, node: String, address: IpAddr) -> Task {
         let shared = Arc::downgrade(self);
-        let (host, mut backoff) = (Arc::clone(&self.host), Backoff::new(self.host.entropy("ssh.backoff")));
+        let (host, mut backoff) = (Arc::clone(&self.host), Backoff::new(&self.host, &node));
         let login = Login {
             node,
             user: self.config.user.clone(),
@@ -296,14 +295,18 @@ impl Egress for SshTunneler {
 }
 
 /// Pauses that double, each between half and all of its length.
+///
+/// Each pause is drawn from a stream of its own, so that how often a tunnel was lost before decides
+/// nothing about the next pause.
 struct Backoff {
-    entropy: Entropy,
+    host: HostRef,
+    label: String,
     next: Duration,
 }
 
 impl Backoff {
-    fn new(entropy: Entropy) -> Self {
-        Self { entropy, next: MIN_BACKOFF }
+    fn new(host: &HostRef, node: &str) -> Self {
+        Self { host: Arc::clone(host), label: format!("ssh.backoff {node}"), next: MIN_BACKOFF }
     }
 
     fn reset(&mut self) {
@@ -314,6 +317,7 @@ impl Backoff {
         let half = self.next / 2;
         self.next = (self.next * 2).min(MAX_BACKOFF);
         let jitter_ms = u64::try_from(half.as_millis()).expect("a minute fits");
-        half + Duration::from_millis(self.entropy.below(jitter_ms + 1))
+        let drawn_ms = self.host.entropy(&self.label).below(jitter_ms + 1);
+        half + Duration::from_millis(drawn_ms)
     }
 }

@@ -5,6 +5,7 @@ mod unseeded;
 
 use crate::commands::{ravelin, sha256_of};
 use ravelin_assess::Simulated;
+use ravelin_assess::model::{Report, Verdict};
 use ravelin_tests::{Run, Sample};
 use std::thread;
 
@@ -43,7 +44,7 @@ fn one_seed_gives_one_trace_in_any_process() {
 fn two_seeds_give_two_traces_and_the_same_verdicts() {
     let [one, two] = [21, 22].map(|seed| Run::of(Sample::KubeadmVerified.config(), seed).simulate().report);
     assert_ne!(one.trace_sha256, two.trace_sha256);
-    let states = |report: &ravelin_assess::model::Report| ravelin_tests::Cells::of(report);
+    let states = |report: &Report| ravelin_tests::Cells::of(report);
     assert_eq!(states(&one), states(&two));
 }
 
@@ -66,10 +67,22 @@ fn compare(whole: &Simulated, part: &Simulated, count: usize, sample: Sample) {
     for verdict in &part.report.verdicts {
         let name = verdict.name();
         let same = whole.report.verdicts.iter().find(|other| other.name() == name);
-        assert_eq!(same, Some(verdict), "{} {name}", sample.name());
+        assert!(same == Some(verdict), "{} {name}: {}", sample.name(), first_difference(same, verdict));
         evidence += verdict.properties.values().map(|property| property.evidence.len()).sum::<usize>();
     }
     assert!(evidence > 5, "{}: nothing to compare", sample.name());
+}
+
+/// Two pieces of evidence that are not the same.
+fn first_difference(one: Option<&Verdict>, two: &Verdict) -> String {
+    let Some(one) = one else { return "it is not there".to_owned() };
+    let evidence = |verdict: &Verdict| -> Vec<String> {
+        let all = verdict.properties.values().flat_map(|property| &property.evidence);
+        all.map(|evidence| format!("{evidence:?}")).collect()
+    };
+    let (one, two) = (evidence(one), evidence(two));
+    let differ = one.iter().zip(&two).find(|(one, two)| one != two);
+    differ.map_or("not the evidence differs".to_owned(), |(one, two)| format!("\n{one}\n{two}"))
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Tampering for CapturesSomethingElse {
         if !attacked {
             return secrets.clone();
         }
-        let (request, response) = (Canary::new("4242424242424242".to_owned()), Canary::new("another".to_owned()));
+        let (request, response) = (Canary::new("4242424242424242".to_owned()), Canary::new("another-answer-altogether".to_owned()));
         Secrets { id: secrets.id.clone(), request, response }
     }
 }

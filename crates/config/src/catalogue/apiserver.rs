@@ -15,9 +15,12 @@ pub(super) const FLAGS: &[Section] = &[
             ("address", Ip, 8, 23),
             ("admission-control", List, 8, NOW),
             ("advertise-address", Ip, 8, NOW),
+            // k3s' own, see `assemble::apiserver`.
+            ("advertise-port", Port, 8, NOW),
             ("anonymous-auth", Bool, 8, NOW),
             ("api-audiences", List, 13, NOW),
             ("authentication-config", File, 29, NOW),
+            ("authorization-config", File, 29, NOW),
             ("authorization-mode", Many(MODES), 8, NOW),
             ("basic-auth-file", File, 8, 18),
             ("bind-address", Ip, 8, NOW),
@@ -79,12 +82,11 @@ pub(super) const FLAGS: &[Section] = &[
     },
     Section {
         effect: Effect::Unknown {
-            paths: paths::TO_API,
+            paths: paths::AUTHORIZED,
             why: "somebody else says what is allowed",
             unless: &[""],
         },
         rows: &[
-            ("authorization-config", File, 29, NOW),
             ("authorization-policy-file", File, 8, NOW),
             ("authorization-webhook-config-file", File, 8, NOW),
         ],
@@ -93,11 +95,11 @@ pub(super) const FLAGS: &[Section] = &[
         effect: Effect::Unknown {
             paths: paths::TO_API,
             why: "changes what is served or to whom",
-            unless: &["", "api/all=true"],
+            unless: &["", "api/all=true", "api/all"],
         },
         rows: &[
             ("admission-control-config-file", File, 8, NOW),
-            ("runtime-config", Map, 8, NOW),
+            ("runtime-config", List, 8, NOW),
             ("tls-sni-cert-key", Array, 8, NOW),
         ],
     },

@@ -67,7 +67,7 @@ pub(super) const FLAGS: &[Section] = &[
             why: "opens a further plain HTTP listener",
             unless: &["0"],
         },
-        rows: &[("cadvisor-port", Port, 8, 15)],
+        rows: &[("cadvisor-port", Port, 8, 11)],
     },
     Section {
         effect: Effect::Unknown {
