@@ -5,8 +5,12 @@
 
 mod cells;
 mod clusters;
+mod floor;
 mod runs;
+mod work;
 
 pub use cells::{Cells, Row};
 pub use clusters::{Files, Sample};
+pub use floor::Floor;
 pub use runs::{ATTACKERS, Run, plan, unit, unit_of};
+pub use work::Work;

@@ -42,6 +42,12 @@ impl Run {
         self
     }
 
+    /// With an attacker between the nodes alone (`--untrusted fabric`).
+    pub fn untrusted_fabric(mut self) -> Self {
+        self.0.untrusted = (false, true);
+        self
+    }
+
     /// Only these paths.
     pub fn paths(mut self, patterns: &[&str]) -> Self {
         self.0.paths = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
@@ -89,7 +95,12 @@ pub fn unit(config: &ClusterConfig, attacker: Attacker, flaws: Flaws, seed: u64)
 ///
 /// # Panics
 /// Where it does not come to its end.
-pub fn unit_of(config: &ClusterConfig, attacker: Attacker, paths: &[Path], (flaws, seed): (Flaws, u64)) -> UnitRun {
+pub fn unit_of(
+    config: &ClusterConfig,
+    attacker: Attacker,
+    paths: &[Path],
+    (flaws, seed): (Flaws, u64),
+) -> UnitRun {
     let plan = UnitPlan { paths: paths.to_vec(), ..plan(config, attacker, (flaws, seed)) };
     run_unit(plan).unwrap_or_else(|error| panic!("the simulation ended badly: {error}"))
 }

@@ -10,7 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, Method, StatusCode, header};
 use ravelin_adversary::Target;
 use ravelin_client::{Client, ClientError};
-use ravelin_oracle::{Call, Canary, Executed, Handed};
+use ravelin_oracle::{Call, Canary, Executed, Handed, Issued};
 use ravelin_transport::{Request, body};
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ pub trait Probe {
     /// Uses the path.
     fn exercise<'a>(&'a self) -> LocalBoxFuture<'a, Vec<Call>>;
 
-    /// The bodies that the genuine servers issued to this probe.
-    fn issued(&self) -> Vec<Vec<u8>>;
+    /// What the genuine servers issued to this probe's requests.
+    fn issued(&self) -> Vec<Issued>;
 
     /// What servers executed that bears this probe's name.
     fn executed(&self) -> Vec<Executed>;
@@ -85,8 +85,8 @@ pub enum Unusable {
     Failed(String),
 }
 
-/// Makes one call and tells what its caller was handed.
-async fn call(stage: &Stage, client: &Client, request: Request, flow: String) -> Call {
+/// Makes one call, the probe's request of this name, and tells what its caller was handed.
+async fn call(stage: &Stage, client: &Client, request: Request, (name, flow): (String, String)) -> Call {
     let answer = tokio::time::timeout(DEADLINE, client.raw(request)).await;
     let handed = match answer {
         Err(_) | Ok(Err(ClientError::Timeout)) => Handed::Nothing,
@@ -95,7 +95,7 @@ async fn call(stage: &Stage, client: &Client, request: Request, flow: String) ->
         Ok(Ok((status, _, body))) if status.is_success() => Handed::Success(body.to_vec()),
         Ok(Ok((status, _, body))) => refused(status, &body),
     };
-    Call { at: stage.world.elapsed(), flow, handed }
+    Call { at: stage.world.elapsed(), flow, request: name, handed }
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Handed {

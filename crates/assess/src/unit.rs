@@ -11,7 +11,7 @@ use ravelin_adversary::{Attacker, Field, Target};
 use ravelin_cluster::{Cluster, Hosts, Layout};
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
-use ravelin_oracle::{Attempt, Call, Canary, Handed, Observed, Property};
+use ravelin_oracle::{Attempt, Call, Canary, Handed, Issued, Observed, Property, not_genuine};
 use ravelin_sim::{MachineSpec, Place, SimConfig, SimError, Topology, Trace, Untrusted, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -202,6 +202,9 @@ impl PathPlay<'_> {
             Err(unusable) => {
                 (run.state, run.error) = match unusable {
                     Unusable::Absent(why) => (PathOutcome::Absent, Some(why)),
+                    Unusable::Failed(why) if self.has_no_listener(&why) => {
+                        (PathOutcome::Absent, Some(format!("kubelets do not listen (enableServer): {why}")))
+                    }
                     Unusable::Failed(why) => (PathOutcome::Failed, Some(why)),
                 };
                 return run;
@@ -214,6 +217,12 @@ impl PathPlay<'_> {
         }
         self.attack(&target, &mut run).await;
         run
+    }
+
+    /// Has the configuration no listener for this path, and did the baseline see that?
+    fn has_no_listener(&self, why: &str) -> bool {
+        let kubelet = &self.plan.config.kubelet;
+        self.path == Path::KubeletLogs && !kubelet.enable_server && why.contains("connection refused")
     }
 
     /// Waits for a slot of this path and starts its cell.
@@ -254,7 +263,7 @@ impl PathPlay<'_> {
         let used = self.tampering.used(&secrets, false);
         let mut probe = probe::new(self.stage, self.path, &used)?;
         probe.plant().await.map_err(Unusable::Failed)?;
-        let calls = self.exercise(&*probe).await;
+        let calls = self.exercise(&*probe, &used).await;
         let issued = probe.issued();
         for call in &calls {
             judge_honest(call, &issued).map_err(Unusable::Failed)?;
@@ -287,9 +296,9 @@ impl PathPlay<'_> {
         Err(last)
     }
 
-    async fn exercise(&self, probe: &dyn Probe) -> Vec<Call> {
+    async fn exercise(&self, probe: &dyn Probe, used: &Secrets) -> Vec<Call> {
         let calls = probe.exercise().await;
-        calls.into_iter().map(|call| self.tampering.handed(call)).collect()
+        calls.into_iter().map(|call| self.tampering.handed(without_canaries(call, used))).collect()
     }
 
     async fn attack(&self, target: &Target, run: &mut PathRun) {
@@ -312,10 +321,10 @@ impl PathPlay<'_> {
             let target = probe.target();
             let field = Field::new(&self.stage.world);
             let calls: RefCell<Vec<Call>> = RefCell::default();
-            let used = Box::pin(async {
-                *calls.borrow_mut() = self.exercise(&*probe).await;
+            let using = Box::pin(async {
+                *calls.borrow_mut() = self.exercise(&*probe, &used).await;
             });
-            let mut attempt = tactic.run(&field, &target, used).await;
+            let mut attempt = tactic.run(&field, &target, using).await;
             if self.plan.attacker == Attacker::Eavesdropper && number == 0 {
                 referee::add_encryption(&field, &target, &secrets, &mut attempt);
             }
@@ -341,13 +350,22 @@ impl PathPlay<'_> {
     }
 }
 
-/// What is wrong with an honest call's outcome, if anything is.
-fn judge_honest(call: &Call, issued: &[Vec<u8>]) -> Result<(), String> {
-    match &call.handed {
-        Handed::Success(body) if issued.contains(body) => Ok(()),
-        Handed::Success(_) => Err(format!("{}: answered something that its server never issued", call.flow)),
-        Handed::Error { text, .. } => Err(format!("{}: {text}", call.flow)),
-        Handed::Nothing => Err(format!("{}: no answer before the deadline", call.flow)),
-        Handed::Partial => Err(format!("{}: the answer stopped short", call.flow)),
+/// Errors are shown to people, and may quote the request.
+fn without_canaries(mut call: Call, used: &Secrets) -> Call {
+    if let Handed::Error { text, .. } = &mut call.handed {
+        for canary in [&used.request, &used.response] {
+            *text = text.replace(canary.reveal(), "(canary)");
+        }
     }
+    call
+}
+
+/// What is wrong with an honest call's outcome, if anything is.
+fn judge_honest(call: &Call, issued: &[Issued]) -> Result<(), String> {
+    let wrong = match &call.handed {
+        Handed::Error { text, .. } => Some(text.clone()),
+        Handed::Nothing => Some("no answer before the deadline".to_owned()),
+        Handed::Success(_) | Handed::Partial => not_genuine(call, issued),
+    };
+    wrong.map_or(Ok(()), |why| Err(format!("{}: {why}", call.flow)))
 }

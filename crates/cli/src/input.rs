@@ -40,9 +40,9 @@ pub(crate) fn read(inputs: &[PathBuf], stdin: &mut dyn Read) -> Input {
                 reader.refuse("-", "standard input can be read once");
             }
         } else if input.is_dir() {
-            let before = reader.input.files.len();
+            let before = (reader.input.files.len(), reader.input.errors.len());
             reader.directory(input, 0);
-            if reader.input.files.len() == before {
+            if (reader.input.files.len(), reader.input.errors.len()) == before {
                 reader.refuse(&input.display().to_string(), "no configuration file in this directory");
             }
         } else {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::any::Any;
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The hosts that a cluster runs on.
 #[derive(Clone)]
@@ -69,8 +69,7 @@ pub(crate) struct Member {
 
 /// What a node's components are started from.
 pub(crate) struct MemberPlan {
-    /// `None` where the kubelet does not listen (`enableServer: false`).
-    pub(crate) kubelet: Option<KubeletConfig>,
+    pub(crate) kubelet: KubeletConfig,
     pub(crate) proxy: ClientConfig,
     pub(crate) ssh: Option<SshNodeConfig>,
 }
@@ -92,14 +91,11 @@ impl Components {
     /// Starts a node's components. One that cannot listen does not run: its node shows it.
     pub(crate) async fn start(host: &HostRef, plan: &MemberPlan) -> Self {
         let runtime = Arc::new(Builtin::new());
-        let kubelet = match plan.kubelet.clone() {
-            Some(config) => {
-                let runtime = Arc::clone(&runtime) as Arc<dyn ravelin_runtime::Runtime>;
-                let started = Kubelet::start(host.clone(), KubeletConfig { runtime, ..config }).await;
-                told(host, "kubelet", started)
-            }
-            None => None,
+        let config = KubeletConfig {
+            runtime: Arc::clone(&runtime) as Arc<dyn ravelin_runtime::Runtime>,
+            ..plan.kubelet.clone()
         };
+        let kubelet = told(host, "kubelet", Kubelet::start(host.clone(), config).await);
         let ssh = match plan.ssh.clone() {
             Some(config) => told(host, "ssh server", SshNodeServer::start(host.clone(), config).await),
             None => None,
@@ -126,6 +122,8 @@ pub struct Cluster {
     pub(crate) operator: Client,
     pub(crate) members: Vec<Member>,
     pub(crate) tunnels: Option<Arc<SshTunneler>>,
+    /// Why the demo pods could not be created, if so.
+    pub(crate) trouble: Arc<Mutex<Option<String>>>,
     pub(crate) _others: Vec<Box<dyn Any>>,
 }
 
@@ -254,7 +252,8 @@ impl Cluster {
             }
             Who::Node(node) => {
                 let running = self.members[node].running.borrow();
-                let config = running.kubelet.as_ref().and_then(kubelet::Running::client_config);
+                let joined = running.kubelet.as_ref().filter(|kubelet| kubelet.is_registered());
+                let config = joined.and_then(kubelet::Running::client_config);
                 let config = config.ok_or_else(|| self.why_not_joined(node))?;
                 client(&self.hosts.nodes[node], &config)
             }
@@ -302,7 +301,10 @@ impl Cluster {
     fn running(&self, demo: Demo, node: usize) -> Result<Arc<Value>, String> {
         let pod_name = demo.pod_name(self.node_name(node));
         let pod = self.store().get(&Key::namespaced("pods", NAMESPACE, &pod_name));
-        let pod = pod.ok_or_else(|| format!("the pod {pod_name} could not be created"))?;
+        let why = || self.trouble.lock().ok()?.clone();
+        let pod = pod.ok_or_else(|| {
+            format!("the pod {pod_name} could not be created: {}", why().unwrap_or_else(|| "it was not tried yet".into()))
+        })?;
         if pod["status"]["phase"] == "Running" {
             return Ok(pod);
         }
@@ -318,6 +320,13 @@ impl Cluster {
         let store = self.store();
         if store.get(&Key::cluster("nodes", name)).is_some() {
             return format!("{name} is registered and not ready");
+        }
+        let running = self.members[node].running.borrow();
+        let Some(kubelet) = &running.kubelet else {
+            return format!("the kubelet of {name} could not listen on its port");
+        };
+        if let Some(trouble) = kubelet.trouble() {
+            return format!("{name} did not join: {trouble}");
         }
         let (requests, _) = store.list("certificatesigningrequests.certificates.k8s.io", None);
         match requests

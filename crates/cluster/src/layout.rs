@@ -68,6 +68,11 @@ pub enum LayoutError {
     /// The pods' range is of a kind that the simulated network does not have.
     #[error("the pod range {0} is IPv6, which the simulated network does not carry; accepted: an IPv4 range")]
     Ipv6(IpNet),
+    /// The apiserver's address or the services' range is.
+    #[error(
+        "the apiserver's address {0} and the service range {1} must be IPv4: the simulated network carries nothing else"
+    )]
+    Ipv6Apiserver(IpAddr, IpNet),
 }
 
 impl Layout {
@@ -94,8 +99,13 @@ impl Layout {
             pods: part.hosts().skip(1).take(PODS_PER_NODE).map(IpAddr::V4).collect(),
         };
         let advertised = config.apiserver.advertise_address;
-        let bound = Some(config.apiserver.bind_address).filter(|address| !address.is_unspecified());
+        let bound = Some(config.apiserver.bind_address);
+        let bound = bound.filter(|address| !address.is_unspecified() && !address.is_loopback());
         let control_plane = advertised.or(bound).unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)));
+        let services = config.apiserver.service_cluster_ip_range;
+        if control_plane.is_ipv6() || services.addr().is_ipv6() {
+            return Err(LayoutError::Ipv6Apiserver(control_plane, services));
+        }
         let lan = |name: &str, last: u8| Place {
             name: name.into(),
             address: IpAddr::V4(Ipv4Addr::new(198, 19, 0, last)),

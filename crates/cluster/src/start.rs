@@ -25,7 +25,7 @@ use serde_json::json;
 use std::any::Any;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long the components' requests may take.
@@ -96,9 +96,9 @@ impl<'a> Setup<'a> {
         for index in 0..self.layout.members().len() {
             members.push(self.member(index, (&operator, &tunnel_key)).await);
         }
-        self.populate(&operator);
+        let trouble = self.populate(&operator);
         let (layout, hosts) = (self.layout.clone(), self.hosts.clone());
-        Cluster { layout, hosts, apiserver, facts, operator, members, tunnels, _others: self.others }
+        Cluster { layout, hosts, apiserver, facts, operator, members, tunnels, trouble, _others: self.others }
     }
 
     fn client(&mut self, name: &str, groups: &[&str]) -> ClientConfig {
@@ -273,9 +273,8 @@ impl<'a> Setup<'a> {
     async fn member(&mut self, index: usize, (operator, tunnel_key): (&Client, &SshKey)) -> Member {
         let place = self.layout.members()[index].clone();
         let host = self.hosts.nodes[index].clone();
-        let kubelet = self.config.kubelet.enable_server.then(|| self.kubelet_config(&place));
         let plan = MemberPlan {
-            kubelet,
+            kubelet: self.kubelet_config(&place),
             proxy: self.proxy_client(&host, operator).await,
             ssh: self.ssh_config(&place, tunnel_key.public()),
         };
@@ -309,7 +308,13 @@ impl<'a> Setup<'a> {
                     Serving::Given(self.material.kubelet_serving(node, names))
                 }
             },
-            address: kubelet.address,
+            enable_server: kubelet.enable_server,
+            debugging_handlers: kubelet.enable_debugging_handlers,
+            // An address of a machine's own in a file is another one on every node.
+            address: match kubelet.address {
+                given if given.is_unspecified() || given.is_loopback() => given,
+                _ => place.machine.address,
+            },
             port: kubelet.port,
             read_only_port: kubelet.read_only_port,
             authentication: Authentication {
@@ -361,7 +366,9 @@ impl<'a> Setup<'a> {
     }
 
     /// Creates the demo pods and their service through the API, as a user would.
-    fn populate(&mut self, operator: &Client) {
+    fn populate(&mut self, operator: &Client) -> Arc<Mutex<Option<String>>> {
+        let trouble = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&trouble);
         let mut wanted = vec![(format!("/api/v1/namespaces/{NAMESPACE}/services"), web_service())];
         for node in self.layout.members() {
             let pods = Demo::ALL.iter().map(|demo| demo.pod(&node.machine.name));
@@ -375,13 +382,19 @@ impl<'a> Setup<'a> {
                     match operator.create(&path, &object).await {
                         Ok(_) => break,
                         Err(error) if error.code() == Some(409) => break,
-                        Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+                        Err(error) => {
+                            if let Ok(mut told) = told.lock() {
+                                *told = Some(error.to_string());
+                            }
+                            tokio::time::sleep(Duration::from_millis(500)).await;
+                        }
                     }
                 }
             }
         };
         let task = self.hosts.operator.spawn("setup", Box::pin(creating));
         self.others.push(Box::new(task));
+        trouble
     }
 }
 

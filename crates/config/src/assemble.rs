@@ -1,6 +1,7 @@
 //! From what was gathered to a [`ClusterConfig`]: assumptions, defaults, and what contradicts itself.
 
 mod apiserver;
+mod authorization;
 mod components;
 mod kubelet;
 mod network;
@@ -12,7 +13,7 @@ use crate::datum::Datum;
 use crate::gathered::{Gathered, Given, Origin, Place};
 use crate::invocation::{self, Invocation};
 use crate::kubeadm;
-use crate::model::{ClusterConfig, Component, Provenance, Setting};
+use crate::model::{ClusterConfig, Component, Provenance, Setting, UnknownEffect};
 use crate::versions;
 
 /// Reads the invocations, fills the gaps, decides the version, and builds the model.
@@ -26,6 +27,16 @@ pub(crate) fn assemble(
         invocation::read(&invocation, gathered);
     }
     kubeadm::read_extra(gathered);
+    if gathered.harmless_admission {
+        let (known, rest) = std::mem::take(&mut gathered.unknown)
+            .into_iter()
+            .partition(|unknown| unknown.key == "--admission-control-config-file");
+        gathered.unknown = rest;
+        let known: Vec<UnknownEffect> = known;
+        for one in known {
+            gathered.without_effect(one.component, &one.key, &Place::new(&one.file, one.line));
+        }
+    }
     fill_gaps(gathered);
     let version = versions::decide(version, gathered);
     let mut provenance = Provenance {
@@ -93,11 +104,24 @@ fn leftovers(gathered: &mut Gathered, provenance: &mut Provenance) {
     provenance.settings.dedup();
 }
 
+/// Flags in which the instances of one component differ from machine to machine.
+const OF_ONE_MACHINE: &[&str] = &[
+    "--advertise-address=",
+    "--etcd-servers=",
+    "--hostname-override=",
+    "--node-ip=",
+    "--peer-advertise-ip=",
+];
+
 /// One invocation a component: a drop-in replaces its unit, identical ones are one, anything else is a contradiction.
 fn one_each(invocations: Vec<Invocation>, gathered: &mut Gathered) -> Vec<Invocation> {
     let mut kept: BTreeMap<Component, Invocation> = BTreeMap::new();
     for invocation in invocations {
         let words = |i: &Invocation| i.arguments.iter().map(|(word, _)| word.clone()).collect::<Vec<_>>();
+        let shared = |i: &Invocation| {
+            let own = |word: &str| OF_ONE_MACHINE.iter().any(|flag| word.starts_with(flag));
+            words(i).into_iter().filter(|word| !own(word)).collect::<Vec<_>>()
+        };
         let Some(before) = kept.get(&invocation.component) else {
             kept.insert(invocation.component, invocation);
             continue;
@@ -107,6 +131,13 @@ fn one_each(invocations: Vec<Invocation>, gathered: &mut Gathered) -> Vec<Invoca
         }
         if invocation.replaces && !before.replaces {
             kept.insert(invocation.component, invocation);
+            continue;
+        }
+        if shared(before) == shared(&invocation) {
+            gathered.assume(format!(
+                "{} runs on several machines, with its own addresses on each: simulated as in {}",
+                invocation.component, before.place
+            ));
             continue;
         }
         let problem = format!(
@@ -148,13 +179,18 @@ fn fill_gaps(gathered: &mut Gathered) {
             gathered.assume(
                 "no kubelet is configured: assumed the configuration file and the unit that kubeadm writes",
             );
-            let client_ca = text_of(Component::Apiserver, "client-ca-file", gathered)
-                .unwrap_or_else(|| "/etc/kubernetes/pki/ca.crt".into());
-            let keys = kubeadm::written_kubelet_file(gathered, &client_ca);
-            kubeadm::assume(Component::Kubelet, keys, gathered);
+        } else if gathered.kubelet_file == gathered.kubeadm.kubelet_file {
+            gathered.assume("the KubeletConfiguration is kubeadm's input: assumed that kubeadm adds its own defaults and starts the kubelet");
         } else {
             gathered.assume("no kubelet unit is in the input: assumed the kubeconfig and bootstrap kubeconfig of kubeadm's");
         }
+    }
+    let names_file = text_of(Component::Kubelet, "config", gathered).is_some();
+    if names_file && (gathered.kubelet_file.is_none() || gathered.kubelet_file == gathered.kubeadm.kubelet_file) {
+        let client_ca = text_of(Component::Apiserver, "client-ca-file", gathered)
+            .unwrap_or_else(|| "/etc/kubernetes/pki/ca.crt".into());
+        let keys = kubeadm::written_kubelet_file(gathered, &client_ca);
+        kubeadm::assume(Component::Kubelet, keys, gathered);
     }
 }
 

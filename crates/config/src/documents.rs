@@ -12,6 +12,15 @@ use crate::source::pod::{self, Containers};
 use crate::suggest::closest;
 use crate::yaml::{Entry, Node, Value};
 
+/// Admission plugins whose configuration decides nothing for the pods and objects that paths need.
+const HARMLESS_PLUGINS: &[&str] =
+    &["EventRateLimit", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction", "ResourceQuota"];
+
+/// Whether a document is one of kubeadm's own.
+pub(crate) fn is_kubeadms(document: &Node) -> bool {
+    document.text_at(&["apiVersion"]).is_some_and(|api| api.starts_with("kubeadm.k8s.io/"))
+}
+
 /// Keys by which the configuration of k3s and RKE2 is known.
 const K3S_KEYS: &[&str] = &[
     "agent-token",
@@ -72,6 +81,12 @@ pub(crate) fn read(
                 gathered.authorization = Some(apiserver::authorization(document, file, gathered));
             }
         }
+        ("apiserver.config.k8s.io" | "apiserver.k8s.io", "AdmissionConfiguration") => {
+            let plugins = document.at(&["plugins"]).map(Node::elements).unwrap_or_default();
+            let named = |plugin: &Node| plugin.text_at(&["name"]).is_some_and(|n| HARMLESS_PLUGINS.contains(&n));
+            gathered.harmless_admission = plugins.iter().all(named);
+            gathered.without_effect(Component::Apiserver, &format!("kind: {kind}"), &place);
+        }
         ("kubeadm.k8s.io", _) => kubeadm::read(document, (kind, api), file, gathered),
         // The last are the scheduler's file until 1.11, and the lines of an ABAC policy, whose flag is listed.
         (
@@ -84,7 +99,7 @@ pub(crate) fn read(
         )
         | (
             "apiserver.config.k8s.io",
-            "EncryptionConfiguration" | "AdmissionConfiguration" | "TracingConfiguration",
+            "EncryptionConfiguration" | "TracingConfiguration",
         )
         | ("", "Config") => gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place),
         ("apiserver.config.k8s.io" | "apiserver.k8s.io", _) => {

@@ -30,7 +30,10 @@ impl std::fmt::Display for ConfigError {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.problem)?;
-        if !self.accepted.is_empty() {
+        let hint = ["did you mean ", "it is a flag of "].iter().any(|hint| self.accepted.starts_with(hint));
+        if hint {
+            write!(f, "; {}", self.accepted)?;
+        } else if !self.accepted.is_empty() {
             write!(f, "; accepted: {}", self.accepted)?;
         }
         Ok(())

@@ -19,6 +19,8 @@ pub(crate) struct Invocation {
 /// Which component a program is, by its file name.
 pub(crate) fn program(word: &str) -> Option<Component> {
     let name = word.rsplit('/').next().unwrap_or(word);
+    // CoreOS wrapped the kubelet, with its flags.
+    let name = if name == "kubelet-wrapper" { "kubelet" } else { name };
     Component::PROGRAMS.into_iter().find(|c| c.as_str() == name)
 }
 

@@ -1,5 +1,7 @@
 //! kubeadm's own files: what they say about the components, and what kubeadm writes from them.
 
+mod keys;
+
 use crate::catalogue::{self, Kind};
 use crate::datum;
 use crate::gathered::{Gathered, Origin, Place, VersionSaid};
@@ -22,6 +24,8 @@ pub(crate) struct Kubeadm {
     pub certificates_dir: Option<Said>,
     pub advertise_address: Option<Said>,
     pub bind_port: Option<Said>,
+    /// A `KubeletConfiguration` in the same file as a document of kubeadm's: kubeadm fills it up.
+    pub kubelet_file: Option<Place>,
     /// Arguments that the files add to what kubeadm writes.
     pub extra: Vec<Invocation>,
 }
@@ -41,9 +45,18 @@ pub(crate) fn read(document: &Node, kind: (&str, &str), file: &str, gathered: &m
         return gathered.fail(&place, "apiVersion", format!("{api:?} is not known"), accepted);
     }
     match kind {
-        "ClusterConfiguration" => cluster(document, file, gathered),
-        "InitConfiguration" => node(document, &["localAPIEndpoint"], file, gathered),
-        "JoinConfiguration" => node(document, &["controlPlane", "localAPIEndpoint"], file, gathered),
+        "ClusterConfiguration" => {
+            keys::check(document, keys::CLUSTER, (kind, file), gathered);
+            cluster(document, file, gathered);
+        }
+        "InitConfiguration" => {
+            keys::check(document, keys::INIT, (kind, file), gathered);
+            node(document, &["localAPIEndpoint"], file, gathered);
+        }
+        "JoinConfiguration" => {
+            keys::check(document, keys::JOIN, (kind, file), gathered);
+            node(document, &["controlPlane", "localAPIEndpoint"], file, gathered);
+        }
         "ResetConfiguration" | "UpgradeConfiguration" | "ClusterStatus" => {
             gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place);
         }
@@ -56,29 +69,6 @@ pub(crate) fn read(document: &Node, kind: (&str, &str), file: &str, gathered: &m
     }
 }
 
-const CLUSTER_KEYS: &[&str] = &[
-    "kind",
-    "apiVersion",
-    "apiServer",
-    "caCertificateValidityPeriod",
-    "certificateValidityPeriod",
-    "certificatesDir",
-    "clusterName",
-    "controlPlaneEndpoint",
-    "controllerManager",
-    "dns",
-    "encryptionAlgorithm",
-    "etcd",
-    "featureGates",
-    "imageRepository",
-    "kubernetesVersion",
-    "networking",
-    "proxy",
-    "scheduler",
-    "useHyperKubeImage",
-    "metadata",
-];
-
 fn cluster(document: &Node, file: &str, gathered: &mut Gathered) {
     let place = Place::new(file, document.line);
     if let Some(before) = gathered.kubeadm.seen.replace(place.clone()) {
@@ -88,21 +78,6 @@ fn cluster(document: &Node, file: &str, gathered: &mut Gathered) {
             format!("a second ClusterConfiguration; the first is {before}"),
             "one for the cluster",
         );
-    }
-    for entry in document.entries() {
-        if !CLUSTER_KEYS.contains(&entry.key.as_str()) {
-            let hint = crate::suggest::closest(&entry.key, CLUSTER_KEYS.iter().copied());
-            let accepted = hint.map_or_else(
-                || "the keys of ClusterConfiguration".to_owned(),
-                |h| format!("did you mean {h}?"),
-            );
-            gathered.fail(
-                &Place::new(file, entry.line),
-                &entry.key,
-                "is no known key (they are case-sensitive)",
-                accepted,
-            );
-        }
     }
     let text = |path: &[&str]| said(document, path, file);
     let pods = text(&["networking", "podSubnet"]);

@@ -15,6 +15,7 @@ impl ClusterConfig {
     /// Every mistake in the input at once, in the order of files and lines.
     pub fn read(files: &[SourceFile], version_override: Option<&str>) -> Result<Self, Vec<ConfigError>> {
         let mut gathered = Gathered::default();
+        let files = &source::plain(files);
         let parts: Vec<(&SourceFile, Parts)> =
             files.iter().map(|file| (file, source::classify(file, &mut gathered))).collect();
         let environments: BTreeMap<String, unit::Variables> = parts
@@ -36,10 +37,15 @@ impl ClusterConfig {
         let mut invocations = unit::read(&units, &mut gathered);
         for (file, parts) in parts {
             match parts {
+                Parts::Listing => invocations.extend(source::listed(file)),
                 Parts::Flags => invocations.extend(source::bare_flags(file, &mut gathered)),
                 Parts::Documents(nodes) => {
+                    let of_kubeadm = nodes.iter().any(documents::is_kubeadms);
                     for node in &nodes {
                         invocations.extend(documents::read(node, &file.name, &mut gathered));
+                    }
+                    if of_kubeadm && gathered.kubelet_file.as_ref().is_some_and(|at| at.file == file.name) {
+                        gathered.kubeadm.kubelet_file = gathered.kubelet_file.clone();
                     }
                 }
                 Parts::Unit | Parts::Environment | Parts::Nothing => {}

@@ -23,8 +23,16 @@ pub(crate) enum Parts {
     Unit,
     Environment,
     Flags,
+    /// Lines that hold command lines among other things: what `ps` prints, and what k3s logs.
+    Listing,
     Documents(Vec<Node>),
     Nothing,
+}
+
+/// The files without what editors and the kernel add: a byte order mark, and the NULs of `/proc/PID/cmdline`.
+pub(crate) fn plain(files: &[SourceFile]) -> Vec<SourceFile> {
+    let plain = |text: &str| text.strip_prefix('\u{feff}').unwrap_or(text).replace('\0', " ");
+    files.iter().map(|file| SourceFile { name: file.name.clone(), text: plain(&file.text) }).collect()
 }
 
 /// Tells a file's kind; a file of no kind is an error.
@@ -44,14 +52,23 @@ pub(crate) fn classify(file: &SourceFile, gathered: &mut Gathered) -> Parts {
     if starts_with_flags(first) {
         return Parts::Flags;
     }
-    if std::iter::once(first).chain(lines).all(is_assignment) {
+    if joined_lines(&file.text).iter().all(|(_, line)| is_assignment(line)) {
         return Parts::Environment;
     }
-    match yaml::documents(&file.text) {
+    let documents = yaml::documents(&file.text);
+    let has_kinds = documents.as_ref().is_ok_and(|all| all.iter().any(|d| d.entry("kind").is_some()));
+    if !has_kinds && file.text.lines().any(|line| command_in(line, 1).is_some()) {
+        return Parts::Listing;
+    }
+    match documents {
         Ok(documents)
             if documents.iter().all(|d| matches!(d.value, yaml::Value::Map(_))) && !documents.is_empty() =>
         {
             Parts::Documents(documents)
+        }
+        Ok(documents) if documents.is_empty() => {
+            gathered.fail(&place, "", "is empty", ACCEPTED);
+            Parts::Nothing
         }
         Ok(documents) => {
             let line =
@@ -123,6 +140,39 @@ pub(crate) fn bare_flags(file: &SourceFile, gathered: &mut Gathered) -> Vec<Invo
         }
     }
     invocations
+}
+
+/// The command lines among a listing's lines.
+pub(crate) fn listed(file: &SourceFile) -> Vec<Invocation> {
+    let lines = file.text.lines().enumerate();
+    let found = lines.filter_map(|(at, text)| Some((at + 1, command_in(text, at + 1)?)));
+    let invocation = |(line, (component, arguments))| Invocation {
+        component,
+        arguments,
+        place: Place::new(&file.name, line),
+        origin: Origin::Flag,
+        replaces: false,
+    };
+    found.map(invocation).collect()
+}
+
+/// The component's command line that a line ends in: a program, or k3s' `msg="Running PROGRAM …"`, and flags.
+fn command_in(text: &str, line: usize) -> Option<(Component, Vec<(String, usize)>)> {
+    let text = match text.split_once("msg=\"Running ") {
+        Some((_, rest)) => rest.trim_end().trim_end_matches('"'),
+        None => text,
+    };
+    let words: Vec<(String, usize)> =
+        split_words(text, line).into_iter().map(|word| (word.text, word.line)).collect();
+    let starts = |at: &usize| {
+        component_in(&words[*at..]).is_some_and(|(_, flags)| {
+            let flag = words.get(at + flags).is_some_and(|(word, _)| word.starts_with("--"));
+            flags <= 2 && flag && (flags == 1 || words[*at].0.ends_with("hyperkube"))
+        })
+    };
+    let at = (0..words.len()).find(starts)?;
+    let (component, flags) = component_in(&words[at..])?;
+    Some((component, words[at + flags..].to_vec()))
 }
 
 fn component_of(

@@ -3,6 +3,13 @@
 /// The known name that is closest, if it is close enough to be meant: at most a third of the letters differ.
 pub(crate) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (given.chars().count() / 3).clamp(1, 4);
+    let known: Vec<&str> = known.into_iter().collect();
+    // `client-ca` for `client-ca-file`: a beginning that only one name has.
+    let begun: Vec<&str> =
+        known.iter().copied().filter(|name| given.len() > 5 && name.starts_with(given)).collect();
+    if let [only] = begun.as_slice() {
+        return Some(only);
+    }
     known
         .into_iter()
         .map(|name| (distance(&given.to_ascii_lowercase(), &name.to_ascii_lowercase()), name))
@@ -35,6 +42,7 @@ mod tests {
     fn a_near_miss_is_recognised_and_a_far_one_is_not() {
         let known = ["anonymous-auth", "authorization-mode", "client-ca-file"];
         assert_eq!(closest("anonymus-auth", known), Some("anonymous-auth"));
+        assert_eq!(closest("client-ca", known), Some("client-ca-file"));
         assert_eq!(closest("zzz", known), None);
     }
 }

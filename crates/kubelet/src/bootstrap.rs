@@ -4,6 +4,7 @@
 //! are those of `pkg/kubelet/certificate/bootstrap/bootstrap.go`.
 
 use crate::retry::Backoff;
+use crate::state::Shared;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ravelin_api::object;
@@ -46,7 +47,8 @@ pub(crate) enum NotIssued {
 }
 
 /// Obtains a certificate for a new key; tries for ever, with waits between.
-pub(crate) async fn obtain(client: &Client, host: &HostRef, wanted: &Wanted) -> Identity {
+pub(crate) async fn obtain(client: &Client, shared: &Shared, wanted: &Wanted) -> Identity {
+    let host = &shared.host;
     let mut backoff = Backoff::new(host, wanted.signer);
     loop {
         let key = KeyPair::generate(&mut host.entropy(&format!("key for {}", wanted.signer)));
@@ -60,6 +62,7 @@ pub(crate) async fn obtain(client: &Client, host: &HostRef, wanted: &Wanted) -> 
                 return identity;
             }
             Err(error) => {
+                shared.has_trouble(&error);
                 host.observe(
                     "kubelet.certificate",
                     &[field("signer", wanted.signer), field("result", &error)],

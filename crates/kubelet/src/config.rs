@@ -24,6 +24,10 @@ pub struct KubeletConfig {
     pub client_identity: Option<Identity>,
     /// Where the certificate of its HTTPS endpoint comes from.
     pub serving: Serving,
+    /// Does it serve HTTPS at all (`enableServer`)?
+    pub enable_server: bool,
+    /// Does it serve logs and whatever else reaches into containers (`enableDebuggingHandlers`)?
+    pub debugging_handlers: bool,
     /// The address that its ports listen on.
     pub address: IpAddr,
     /// The port of its HTTPS endpoint (`port`; 10250).

@@ -2,6 +2,7 @@
 
 use crate::bootstrap::{self, Wanted};
 use crate::config::KubeletConfig;
+use crate::state::Shared;
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_host::HostRef;
 use ravelin_pki::{Identity, Subject, inspect};
@@ -26,7 +27,8 @@ pub(crate) fn client_config(config: &KubeletConfig, credential: Credential) -> C
 }
 
 /// The identity of a node: given, kept from before, or asked for with the bootstrap token.
-pub(crate) async fn node_identity(host: &HostRef, config: &KubeletConfig) -> Identity {
+pub(crate) async fn node_identity(shared: &Shared) -> Identity {
+    let (host, config) = (&shared.host, &shared.config);
     if let Some(given) = &config.client_identity {
         return given.clone();
     }
@@ -44,7 +46,7 @@ pub(crate) async fn node_identity(host: &HostRef, config: &KubeletConfig) -> Ide
         subject: node_subject(&config.node_name),
         sans: vec![],
     };
-    let identity = bootstrap::obtain(&client, host, &wanted).await;
+    let identity = bootstrap::obtain(&client, shared, &wanted).await;
     // A disk that refuses costs a bootstrap at the next start, nothing now.
     let _ = host.disk().write(CLIENT_FILE, identity.chain_pem().as_bytes());
     let _ = host.disk().write(CLIENT_KEY_FILE, identity.key_pem().as_bytes());

@@ -125,6 +125,9 @@ impl Endpoint {
 
     /// Serves a request that is allowed.
     async fn serve(&self, route: Route<'_>, asked: &Asked, _allowed: Allowed) -> Answer {
+        if !self.shared.config.debugging_handlers && route.is_debugging(&asked.path) {
+            return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n");
+        }
         match route {
             Route::Log { namespace, pod, container } if asked.method == Method::GET => {
                 routes::log(&self.shared, (namespace, pod, container), asked.query()).await

@@ -32,16 +32,20 @@ impl Kubelet {
     /// # Errors
     /// Where a port cannot be listened on.
     pub async fn start(host: HostRef, config: KubeletConfig) -> std::io::Result<Running> {
-        let listener = host.listen(&Endpoint::tcp(config.address, config.port)).await?;
+        let listener = match config.enable_server {
+            true => Some(host.listen(&Endpoint::tcp(config.address, config.port)).await?),
+            false => None,
+        };
         let read_only = match config.read_only_port {
             Some(port) => Some(host.listen(&Endpoint::tcp(config.address, port)).await?),
             None => None,
         };
         let shared = Arc::new(Shared::new(host.clone(), config));
-        let mut tasks = vec![
-            host.spawn("kubelet", Box::pin(run(Arc::clone(&shared)))),
-            host.spawn("kubelet endpoint", Box::pin(serving::serve(Arc::clone(&shared), listener))),
-        ];
+        let mut tasks = vec![host.spawn("kubelet", Box::pin(run(Arc::clone(&shared))))];
+        if let Some(listener) = listener {
+            let serve = serving::serve(Arc::clone(&shared), listener);
+            tasks.push(host.spawn("kubelet endpoint", Box::pin(serve)));
+        }
         if let Some(listener) = read_only {
             let serve = serving::serve_read_only(Arc::clone(&shared), listener);
             tasks.push(host.spawn("kubelet read-only port", Box::pin(serve)));
@@ -61,6 +65,11 @@ impl Running {
         self.shared.is_registered()
     }
 
+    /// Why it has not joined yet, as far as it was told.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
     /// What its endpoint answered.
     pub fn journal(&self) -> Arc<Journal> {
         Arc::clone(&self.shared.journal)
@@ -69,11 +78,11 @@ impl Running {
 
 async fn run(shared: Arc<Shared>) {
     let (host, config) = (&shared.host, &shared.config);
-    let identity = node_identity(host, config).await;
+    let identity = node_identity(&shared).await;
     let client_config = client_config(config, Credential::Certificate(identity));
     let client = Client::new(host.clone(), client_config.clone());
     shared.join(Member { client: client.clone(), config: client_config });
-    let uid = node::register(host, &client, config).await;
+    let uid = node::register(&shared, &client).await;
     shared.registered();
     let lease = lease::keep(host.clone(), client.clone(), config.clone(), uid);
     let pods = pods::run(Arc::clone(&shared), client.clone());

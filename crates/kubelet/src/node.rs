@@ -2,13 +2,15 @@
 
 use crate::config::KubeletConfig;
 use crate::retry::Backoff;
+use crate::state::Shared;
 use ravelin_api::{object, time};
 use ravelin_client::{Client, ClientError, PatchKind};
 use ravelin_host::{HostRef, field};
 use serde_json::{Value, json};
 
 /// Registers the node; tries for ever. Gives the node's UID.
-pub(crate) async fn register(host: &HostRef, client: &Client, config: &KubeletConfig) -> String {
+pub(crate) async fn register(shared: &Shared, client: &Client) -> String {
+    let (host, config) = (&shared.host, &shared.config);
     let mut backoff = Backoff::new(host, "registration");
     loop {
         match try_register(host, client, config).await {
@@ -17,6 +19,7 @@ pub(crate) async fn register(host: &HostRef, client: &Client, config: &KubeletCo
                 return object::uid(&node).to_owned();
             }
             Err(error) => {
+                shared.has_trouble(&error);
                 host.observe("kubelet.registration", &[field("result", &error)]);
                 backoff.wait().await;
             }

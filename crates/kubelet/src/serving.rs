@@ -66,7 +66,7 @@ async fn requested(shared: &Shared) -> Identity {
         subject: node_subject(&shared.config.node_name),
         sans: names(shared),
     };
-    bootstrap::obtain(&client, &shared.host, &wanted).await
+    bootstrap::obtain(&client, shared, &wanted).await
 }
 
 fn names(shared: &Shared) -> Vec<San> {

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) host: HostRef,
     pub(crate) config: KubeletConfig,
     pub(crate) journal: Arc<Journal>,
+    /// Why it has not joined yet.
+    trouble: Mutex<Option<String>>,
     member: watch::Sender<Option<Member>>,
     registered: watch::Sender<bool>,
     pods: Mutex<BTreeMap<(String, String), Value>>,
@@ -32,10 +34,20 @@ impl Shared {
             host,
             config,
             journal: Arc::default(),
+            trouble: Mutex::default(),
             member: watch::Sender::new(None),
             registered: watch::Sender::new(false),
             pods: Mutex::default(),
         }
+    }
+
+    /// Why it has not joined yet, as far as it was told.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn has_trouble(&self, why: &dyn std::fmt::Display) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
     }
 
     /// The client of the apiserver, once there is one.

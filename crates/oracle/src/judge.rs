@@ -1,6 +1,6 @@
 //! From observations to what broke and what was refused.
 
-use crate::{Handed, Observed, Property, Protection, State};
+use crate::{Call, Handed, Issued, Observed, Property, Protection, State};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn judge(seen: &Observed) -> BTreeMap<Property, Judged> {
         }
     }
     for call in &seen.calls {
-        if let Some(text) = not_genuine(&call.handed, &seen.issued) {
+        if let Some(text) = not_genuine(call, &seen.issued) {
             broke(Property::ResponseAuthentic, call.at, &call.flow, text);
         }
     }
@@ -74,19 +74,26 @@ pub fn judge(seen: &Observed) -> BTreeMap<Property, Judged> {
 }
 
 /// What is wrong with what a caller was handed, if anything is.
-fn not_genuine(handed: &Handed, issued: &[Vec<u8>]) -> Option<String> {
-    match handed {
-        Handed::Success(body) if issued.contains(body) => None,
-        Handed::Success(_) => Some("handed the caller a response that the server never issued".into()),
-        Handed::Partial => Some("handed the caller a truncated response as success".into()),
-        Handed::Error { .. } | Handed::Nothing => None,
+pub fn not_genuine(call: &Call, issued: &[Issued]) -> Option<String> {
+    let body = match &call.handed {
+        Handed::Success(body) => body,
+        Handed::Partial => return Some("handed the caller a truncated response as success".into()),
+        Handed::Error { .. } | Handed::Nothing => return None,
+    };
+    let mut same = issued.iter().filter(|issued| issued.body == *body).peekable();
+    if same.peek().is_none() {
+        return Some("handed the caller a response that the server never issued".into());
     }
+    if same.any(|issued| issued.request == call.request) {
+        return None;
+    }
+    Some("handed the caller a response that the server issued to another request".into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attempt, Call, Canary, Executed, Gain, GainKind, Learned, Refusal};
+    use crate::{Attempt, Canary, Executed, Gain, GainKind, Learned, Refusal};
 
     fn seen() -> Observed {
         Observed {
@@ -94,13 +101,16 @@ mod tests {
             response: Canary::new("response-canary-0001"),
             attempt: Attempt::default(),
             calls: vec![],
-            issued: vec![b"genuine response-canary-0001".to_vec()],
+            issued: vec![
+                Issued::to("r1", "genuine response-canary-0001"),
+                Issued::to("r2", "genuine, but to another request"),
+            ],
             executed: vec![],
         }
     }
 
     fn call(handed: Handed) -> Call {
-        Call { at: Duration::ZERO, flow: "a > b".into(), handed }
+        Call { at: Duration::ZERO, flow: "a > b".into(), request: "r1".into(), handed }
     }
 
     fn learned(bytes: &str) -> Learned {
@@ -115,11 +125,14 @@ mod tests {
     #[test]
     fn each_observation_breaks_its_property_and_no_other() {
         type Change = fn(&mut Observed);
-        let table: [(Property, Change); 8] = [
+        let table: [(Property, Change); 9] = [
             (Property::RequestSecret, |s| s.attempt.learned.push(learned("x request-canary-0001 y"))),
             (Property::ResponseSecret, |s| s.attempt.learned.push(learned("response-canary-0001"))),
             (Property::ResponseAuthentic, |s| s.calls.push(call(Handed::Success(b"forged".to_vec())))),
             (Property::ResponseAuthentic, |s| s.calls.push(call(Handed::Success(b"genuine".to_vec())))),
+            (Property::ResponseAuthentic, |s| {
+                s.calls.push(call(Handed::Success(b"genuine, but to another request".to_vec())));
+            }),
             (Property::ResponseAuthentic, |s| s.calls.push(call(Handed::Partial))),
             (Property::RequestAuthentic, |s| {
                 s.executed.push(Executed { at: Duration::ZERO, server: "b".into(), as_sent: false });

@@ -11,6 +11,8 @@ mod observed;
 mod property;
 
 pub use canary::Canary;
-pub use judge::{Finding, Judged, judge};
-pub use observed::{Attempt, Call, Executed, Gain, GainKind, Handed, Learned, Observed, Protection, Refusal};
+pub use judge::{Finding, Judged, judge, not_genuine};
+pub use observed::{
+    Attempt, Call, Executed, Gain, GainKind, Handed, Issued, Learned, Observed, Protection, Refusal,
+};
 pub use property::{Property, State};

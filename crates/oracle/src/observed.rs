@@ -14,8 +14,8 @@ pub struct Observed {
     pub attempt: Attempt,
     /// What the probe's caller was handed, call by call.
     pub calls: Vec<Call>,
-    /// The bodies that the genuine servers issued to this probe, exactly.
-    pub issued: Vec<Vec<u8>>,
+    /// What the genuine servers issued to this probe's requests.
+    pub issued: Vec<Issued>,
     /// What the servers executed that bears the probe's name.
     pub executed: Vec<Executed>,
 }
@@ -27,8 +27,26 @@ pub struct Call {
     pub at: Duration,
     /// From whom to whom, for people.
     pub flow: String,
+    /// Which of the probe's requests it was.
+    pub request: String,
     /// What the caller was handed.
     pub handed: Handed,
+}
+
+/// A response that a genuine server issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// To which of the probe's requests.
+    pub request: String,
+    /// Its body, exactly.
+    pub body: Vec<u8>,
+}
+
+impl Issued {
+    /// A response to a request.
+    pub fn to(request: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { request: request.into(), body: body.into() }
+    }
 }
 
 /// What a caller was handed.

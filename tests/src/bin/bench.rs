@@ -1,2 +1,112 @@
-//! The benchmark.
-fn main() {}
+//! `cargo xtask bench [RUNS]`: how long the default simulation takes, beside the floor.
+//!
+//! The floor is the same number of TLS handshakes and the same number of application bytes, through
+//! rustls in memory with the same cryptography on as many threads: no network, no cluster, no HTTP.
+//! Both are measured in this process, in turns, so that a busy computer slows both.
+
+use anyhow::{Context, Result, bail, ensure};
+use ravelin_config::ClusterConfig;
+use ravelin_tests::{Floor, Run, Work};
+use std::time::{Duration, Instant};
+
+/// How often both are measured, where nobody says.
+const RUNS: usize = 7;
+
+/// The seed of `ravelin simulate`.
+const SEED: u64 = 42;
+
+/// The path that boots the cluster and does next to nothing more.
+const BOOT: &str = "controller-to-apiserver";
+
+/// A line of the table: what it is called, and how it is counted.
+type Counted = (&'static str, fn(&Work) -> usize);
+
+#[allow(clippy::disallowed_methods, reason = "it is a program of its own, and people give it arguments")]
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runs = match &arguments[..] {
+        [] => RUNS,
+        [runs] => runs.parse().ok().filter(|runs| *runs > 0).context("usage: bench [RUNS]")?,
+        _ => bail!("usage: bench [RUNS]"),
+    };
+    let config = ClusterConfig::read(&[], None).map_err(|errors| anyhow::anyhow!("refused: {errors:?}"))?;
+    let run = || Run::of(config.clone(), SEED);
+    let (traced, boot_traced) = (run().with_trace().simulate(), run().paths(&[BOOT]).with_trace().simulate());
+    let (work, boot_work) = (Work::of(&traced.trace_lines), Work::of(&boot_traced.trace_lines));
+    ensure!(work.handshakes() > 100 && work.packets > 1_000, "the run did next to nothing: {work:?}");
+    let floor = Floor::new(&work);
+    let mut taken = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..runs {
+        taken[0].push(timed(|| run().simulate().report.verdicts.len()));
+        taken[1].push(timed(|| floor.run()));
+        taken[2].push(timed(|| run().paths(&[BOOT]).simulate().report.verdicts.len()));
+    }
+    let mut ratios: Vec<f64> =
+        taken[0].iter().zip(&taken[1]).map(|(run, floor)| run.as_secs_f64() / floor.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let [whole, least, boot] = taken.map(Spread::of);
+    println!("the default run: every path, two attackers, three nodes (seed {SEED}), {runs} runs");
+    println!("  {whole}   {:.0} simulated seconds", traced.report.simulated_ms as f64 / 1e3);
+    println!(
+        "the floor: its {} TLS handshakes and {} of application data, rustls in memory",
+        work.handshakes(),
+        kib(floor.application_bytes())
+    );
+    println!("  {least}");
+    println!("ratio, turn by turn: median {:.2}", ratios[ratios.len() / 2]);
+    println!("of that, booting the two clusters ({BOOT} alone):");
+    println!("  {boot}");
+    println!("\nwhat the runs did, counted in their traces       whole      boot");
+    let rows: [Counted; 8] = [
+        ("TLS handshakes with a client certificate", |work| work.mutual),
+        ("TLS handshakes without one", |work| work.plain),
+        ("TLS handshakes refused", |work| work.refused),
+        ("HTTP requests served", |work| work.requests),
+        ("packets that crossed a segment", |work| work.packets),
+        ("KiB in them", |work| work.payload_bytes / 1024),
+        ("decisions of the authorizer", |work| work.decisions),
+        ("lines of the trace", |work| work.lines),
+    ];
+    for (what, count) in rows {
+        println!("  {what:<42} {:>9} {:>9}", count(&work), count(&boot_work));
+    }
+    let over = whole.median.saturating_sub(least.median).as_secs_f64() * 1e6;
+    println!(
+        "what the run takes over the floor is {:.0} µs a request, {:.1} µs a packet",
+        over / work.requests.max(1) as f64,
+        over / work.packets as f64
+    );
+    Ok(())
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    #[allow(clippy::disallowed_methods, reason = "measuring the computer is what this is for")]
+    let started = Instant::now();
+    std::hint::black_box(work());
+    started.elapsed()
+}
+
+/// The median of several measurements, and how far they lie apart.
+struct Spread {
+    median: Duration,
+    least: Duration,
+    most: Duration,
+}
+
+impl Spread {
+    fn of(mut taken: Vec<Duration>) -> Self {
+        taken.sort();
+        Self { median: taken[taken.len() / 2], least: taken[0], most: taken[taken.len() - 1] }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [median, least, most] = [self.median, self.least, self.most].map(|time| time.as_secs_f64());
+        write!(f, "median {median:.3} s   ({least:.3} to {most:.3} s)")
+    }
+}
+
+fn kib(bytes: usize) -> String {
+    format!("{} KiB", bytes / 1024)
+}

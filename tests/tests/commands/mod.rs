@@ -12,7 +12,8 @@ use std::process::{Command, Output};
 /// A call of the binary. It lies beside the folder of this test's own.
 pub fn ravelin(arguments: &[&str]) -> Command {
     let this = std::env::current_exe().expect("a running program has a file");
-    let target = this.parent().and_then(|deps| deps.parent()).expect("tests are built in target/release/deps");
+    let target =
+        this.parent().and_then(|deps| deps.parent()).expect("tests are built in target/release/deps");
     let binary = target.join(format!("ravelin{}", std::env::consts::EXE_SUFFIX));
     assert!(binary.exists(), "{}: not built; run `cargo build --release -p ravelin-cli`", binary.display());
     let mut command = Command::new(binary);
@@ -55,8 +56,24 @@ fn path(path: &std::path::Path) -> &str {
 #[test]
 fn help_tells_of_nothing_that_is_not_there() {
     let absent = [
-        "--twins", "--fixes", "--pcap", "--faults", "sarif", "junit", "html", "konnectivity", "exec", "attach",
-        "port-forward", "rogue", "outsider", "thief", "ravelin up", "todo", "not yet", "coming",
+        "--twins",
+        "--fixes",
+        "--pcap",
+        "--faults",
+        "sarif",
+        "junit",
+        "html",
+        "konnectivity",
+        "exec",
+        "attach",
+        "port-forward",
+        "rogue",
+        "outsider",
+        "thief",
+        "ravelin up",
+        "todo",
+        "not yet",
+        "coming",
     ];
     for arguments in [&["--help"][..], &["simulate", "--help"], &["simulate", "-h"]] {
         let help = output(arguments);
@@ -99,15 +116,18 @@ fn the_exit_status_tells_what_became_of_the_run() {
 
 #[test]
 fn bad_files_are_refused_by_file_and_line_before_anything_runs() {
-    let wrong = Sample::KubeadmDefault
-        .files()
-        .apiserver_flag("--no-such-flag=1")
-        .replacing("kubelet-config.yaml", "mode: Webhook", "mode: Maybe");
+    let wrong = Sample::KubeadmDefault.files().apiserver_flag("--no-such-flag=1").replacing(
+        "kubelet-config.yaml",
+        "mode: Webhook",
+        "mode: Maybe",
+    );
     let wrong = folder("wrong", &wrong);
     let refused = output(&["simulate", path(&wrong)]);
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
     let told = text(&refused.stderr);
-    for (file, line, word) in [("kube-apiserver.yaml", 16, "--no-such-flag"), ("kubelet-config.yaml", 11, "Maybe")] {
+    for (file, line, word) in
+        [("kube-apiserver.yaml", 16, "--no-such-flag"), ("kubelet-config.yaml", 11, "Maybe")]
+    {
         let place = format!("{}:{line}:", wrong.join(file).display());
         assert!(told.lines().any(|said| said.contains(&place) && said.contains(word)), "{told}");
     }
@@ -146,17 +166,24 @@ fn json_has_the_schema_and_repeats_but_for_commit_and_time() {
         value.as_object().expect("an object").keys().cloned().collect()
     };
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    let top = ["schema", "seed", "commit", "cluster", "simulated_ms", "wall_ms", "trace_sha256", "paths", "verdicts"];
+    let top = [
+        "schema",
+        "seed",
+        "commit",
+        "cluster",
+        "simulated_ms",
+        "wall_ms",
+        "trace_sha256",
+        "paths",
+        "verdicts",
+    ];
     assert_eq!(keys(&one), named(&top));
     assert_eq!(one["schema"], "ravelin.report/v1");
     assert_eq!(one["paths"].as_array().expect("a list").len(), 13);
     assert_eq!(one["verdicts"].as_array().expect("a list").len(), 26);
     assert_eq!(keys(&one["paths"][0]), named(&["path", "egress", "state", "error"]));
     let verdict = &one["verdicts"][25];
-    assert_eq!(
-        keys(verdict),
-        named(&["path", "attacker", "egress", "failed_closed", "properties", "fix"])
-    );
+    assert_eq!(keys(verdict), named(&["path", "attacker", "egress", "failed_closed", "properties", "fix"]));
     let secret = &verdict["properties"]["request_secret"];
     assert_eq!(secret["state"], "broken");
     assert_eq!(keys(&secret["evidence"][0]), named(&["tactic", "at_ms", "flow", "text"]));

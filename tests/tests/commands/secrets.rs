@@ -3,25 +3,34 @@
 use super::{path, ravelin, text};
 use ravelin_assess::verdict_of;
 use ravelin_host::Flaws;
+use ravelin_oracle::Handed;
 use ravelin_tests::{ATTACKERS, Sample, unit};
 use std::path::PathBuf;
 
 #[test]
-fn no_canary_stands_in_a_trace_or_verdict() {
-    for sample in [Sample::KubeadmDefault, Sample::LegacySshTunnels] {
+fn no_canary_stands_in_a_trace_verdict_or_error() {
+    for sample in [Sample::KubeadmVerified, Sample::LegacySshTunnels] {
         for attacker in ATTACKERS {
             let run = unit(&sample.config(), attacker, Flaws::none(), 51);
             let mut shown = run.trace.as_str().to_owned();
-            let mut canaries = Vec::new();
+            let (mut canaries, mut errors) = (Vec::new(), 0);
             for path in &run.paths {
                 let verdict = verdict_of(attacker, &run.egress, path, &[]);
                 shown += &serde_json::to_string(&verdict).expect("a verdict is plain data");
                 for round in &path.rounds {
-                    canaries.extend([&round.seen.request, &round.seen.response].map(|canary| canary.reveal().to_owned()));
+                    let handed = round.seen.calls.iter().map(|call| &call.handed);
+                    for error in handed.filter(|handed| matches!(handed, Handed::Error { .. })) {
+                        shown += &format!("{error:?}");
+                        errors += 1;
+                    }
+                    canaries.extend(
+                        [&round.seen.request, &round.seen.response].map(|canary| canary.reveal().to_owned()),
+                    );
                 }
             }
             assert!(canaries.len() >= 26 && shown.len() > 1_000_000, "{} {}", canaries.len(), shown.len());
             let found = canaries.iter().filter(|canary| shown.contains(canary.as_str())).count();
+            assert!(errors > 0 || attacker != ATTACKERS[1], "no error was shown");
             assert_eq!(found, 0, "{} {attacker}: canaries are secrets", sample.name());
         }
     }

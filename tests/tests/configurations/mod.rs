@@ -14,11 +14,7 @@ const LOGS: &str = "apiserver-to-kubelet/logs";
 
 /// The lines of a path that does not work any more, by what became of it.
 fn no_longer_works(path: &str, outcome: &str) -> [String; 3] {
-    [
-        format!("{path} eavesdropper: gone"),
-        format!("{path} {outcome}: new"),
-        format!("{path} impostor: gone"),
-    ]
+    [format!("{path} eavesdropper: gone"), format!("{path} {outcome}: new"), format!("{path} impostor: gone")]
 }
 
 fn run(files: &Files) -> Report {
@@ -72,7 +68,11 @@ fn verification_alone_is_no_help_without_certificates_to_verify() {
 #[test]
 fn signed_certificates_alone_are_no_help_without_verification() {
     let files = Sample::KubeadmDefault.files();
-    let files = files.replacing("kubelet-config.yaml", "rotateCertificates: true\n", "rotateCertificates: true\nserverTLSBootstrap: true\n");
+    let files = files.replacing(
+        "kubelet-config.yaml",
+        "rotateCertificates: true\n",
+        "rotateCertificates: true\nserverTLSBootstrap: true\n",
+    );
     changes(&expected::kubeadm_default(), &files, &NOTHING);
 }
 
@@ -87,10 +87,15 @@ fn a_kubelet_certificate_from_a_file_is_verified() {
 #[test]
 fn an_open_kubelet_gives_logs_to_anyone() {
     let files = Sample::KubeadmDefault.files();
-    let files = files.replacing("kubelet-config.yaml", "anonymous:\n    enabled: false", "anonymous:\n    enabled: true");
+    let files = files.replacing(
+        "kubelet-config.yaml",
+        "anonymous:\n    enabled: false",
+        "anonymous:\n    enabled: true",
+    );
     let files = files.replacing("kubelet-config.yaml", "mode: Webhook", "mode: AlwaysAllow");
     // Relayed and anonymous requests are answered: no call fails any more.
-    let changed = ["response_secret: held -> broken", "access_controlled: held -> broken", "closed: yes -> -"];
+    let changed =
+        ["response_secret: held -> broken", "access_controlled: held -> broken", "closed: yes -> -"];
     let changed = changed.map(|change| format!("{LOGS} impostor {change}"));
     changes(&expected::kubeadm_default(), &files, &changed);
 }
@@ -98,13 +103,18 @@ fn an_open_kubelet_gives_logs_to_anyone() {
 #[test]
 fn an_anonymous_caller_of_a_kubelet_still_needs_leave() {
     let files = Sample::KubeadmDefault.files();
-    let files = files.replacing("kubelet-config.yaml", "anonymous:\n    enabled: false", "anonymous:\n    enabled: true");
+    let files = files.replacing(
+        "kubelet-config.yaml",
+        "anonymous:\n    enabled: false",
+        "anonymous:\n    enabled: true",
+    );
     changes(&expected::kubeadm_default(), &files, &NOTHING);
 }
 
 #[test]
 fn a_kubelet_that_allows_all_still_asks_who_calls() {
-    let files = Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: AlwaysAllow");
+    let files =
+        Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: AlwaysAllow");
     changes(&expected::kubeadm_default(), &files, &NOTHING);
 }
 
@@ -150,7 +160,11 @@ fn separate_authorities_for_clients_and_servers_hold() {
         .replacing(manager, &format!("--cluster-signing-cert-file={old}"), &signing)
         .replacing(manager, "    - --cluster-signing-key-file=/etc/kubernetes/pki/ca.key\n", "")
         .replacing(manager, &format!("--root-ca-file={old}"), &format!("--root-ca-file={server_ca}"));
-    let files = files.replacing("kubelet-config.yaml", &format!("clientCAFile: {old}"), &format!("clientCAFile: {client_ca}"));
+    let files = files.replacing(
+        "kubelet-config.yaml",
+        &format!("clientCAFile: {old}"),
+        &format!("clientCAFile: {client_ca}"),
+    );
     changes(&expected::kubeadm_verified(), &files, &NOTHING);
 }
 
@@ -168,9 +182,75 @@ fn a_single_node_keeps_plain_http_inside_its_tunnel() {
 }
 
 #[test]
+fn an_attacker_among_the_nodes_sees_only_what_leaves_the_tunnels() {
+    let cells = Run::of(Sample::LegacySshTunnels.config(), SEED).untrusted_fabric().cells();
+    for ((path, attacker), row) in &cells.0 {
+        // A pod behind a random node's tunnel is reached between the nodes, and a kubelet that serves
+        // anyone is asked directly.
+        let reached = path.starts_with("apiserver-to-pod") || path.starts_with("apiserver-to-service");
+        let asked = path.starts_with(LOGS) && attacker == "impostor";
+        let exposed = row.states.iter().any(|state| state != "not_exposed");
+        assert_eq!(exposed, reached || asked, "{path} {attacker}: {:?}", row.states);
+    }
+    let whole = expected::legacy_ssh_tunnels();
+    for path in ["apiserver-to-pod/http@ssh", "apiserver-to-service/https@ssh"] {
+        let key = (path.to_owned(), "eavesdropper".to_owned());
+        assert_eq!(cells.0[&key], whole.0[&key], "{path}");
+    }
+}
+
+#[test]
+fn legacy_kubelets_that_know_their_callers_keep_their_logs() {
+    let files = Sample::LegacySshTunnels.files();
+    let files = files.replacing(
+        "kubelet.service",
+        "--register-node=true",
+        "--register-node=true --anonymous-auth=false",
+    );
+    let kept = ["response_secret", "access_controlled"];
+    let kept = kept.map(|property| format!("{LOGS}@ssh impostor {property}: broken -> held"));
+    changes(&expected::legacy_ssh_tunnels(), &files, &kept);
+}
+
+#[test]
+fn an_apiserver_without_credential_has_none_to_lose_and_proves_nothing() {
+    let pair = "  --kubelet-client-certificate=/var/lib/kubernetes/kubernetes.pem \\\n  --kubelet-client-key=/var/lib/kubernetes/kubernetes-key.pem \\\n";
+    let files = Sample::LegacySshTunnels.files().replacing("kube-apiserver.service", pair, "");
+    let changed = ["request_authentic: held -> broken", "credential_safe: held -> not_applicable"];
+    let changed = changed.map(|change| format!("{LOGS}@ssh impostor {change}"));
+    changes(&expected::legacy_ssh_tunnels(), &files, &changed);
+}
+
+#[test]
+fn kubelets_that_trust_another_authority_refuse_the_apiserver() {
+    let files = Sample::KubeadmDefault.files().replacing(
+        "kubelet-config.yaml",
+        "clientCAFile: /etc/kubernetes/pki/ca.crt",
+        "clientCAFile: /etc/kubernetes/pki/other.crt",
+    );
+    changes(&expected::kubeadm_default(), &files, &no_longer_works(LOGS, "failed"));
+}
+
+#[test]
+fn nodes_without_their_authorizer_fail_with_all_that_runs_on_them() {
+    let files = Sample::KubeadmDefault.files();
+    let files =
+        files.replacing("kube-apiserver.yaml", "--authorization-mode=Node,RBAC", "--authorization-mode=RBAC");
+    let on_nodes = |path: &str| {
+        path.starts_with("apiserver-to-") || path.starts_with("pod-") || path == "node-to-apiserver"
+    };
+    let all = expected::kubeadm_default();
+    let paths = all.0.keys().filter(|(path, attacker)| attacker == "impostor" && on_nodes(path));
+    let failed: Vec<String> = paths.flat_map(|(path, _)| no_longer_works(path, "failed")).collect();
+    assert_eq!(failed.len(), 9 * 3);
+    changes(&all, &files, &failed);
+}
+
+#[test]
 fn without_tunnels_the_legacy_cluster_is_open() {
     let files = Sample::LegacySshTunnels.files();
-    let files = files.replacing("kube-apiserver.service", "  --ssh-keyfile=/srv/sshproxy/.sshkeyfile \\\n", "");
+    let files =
+        files.replacing("kube-apiserver.service", "  --ssh-keyfile=/srv/sshproxy/.sshkeyfile \\\n", "");
     let files = files.replacing("kube-apiserver.service", "  --ssh-user=gke-tunnel \\\n", "");
     let cells = Cells::of(&run(&files));
     let mut renamed = expected::kubeadm_default();

@@ -13,20 +13,24 @@ fn refused(files: &Files, wanted: &[(&str, &str)]) {
 
 #[test]
 fn an_unknown_flag_is_refused_where_it_stands() {
-    let files = Sample::KubeadmDefault.files().apiserver_flag("--kubelet-certificate-autority=/etc/kubernetes/pki/ca.crt");
+    let files = Sample::KubeadmDefault
+        .files()
+        .apiserver_flag("--kubelet-certificate-autority=/etc/kubernetes/pki/ca.crt");
     refused(&files, &[("kube-apiserver.yaml:16: ", "--kubelet-certificate-authority")]);
 }
 
 #[test]
 fn yaml_that_is_none_is_refused_where_it_breaks() {
-    let files = Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: [Webhook");
+    let files =
+        Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: [Webhook");
     let refusals = files.refusals();
     assert!(refusals.iter().any(|refusal| refusal.starts_with("kubelet-config.yaml:")), "{refusals:#?}");
 }
 
 #[test]
 fn a_value_that_does_not_exist_is_refused_with_those_that_do() {
-    let files = Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: Maybe");
+    let files =
+        Sample::KubeadmDefault.files().replacing("kubelet-config.yaml", "mode: Webhook", "mode: Maybe");
     refused(&files, &[("kubelet-config.yaml:11: ", "AlwaysAllow")]);
 }
 
@@ -34,10 +38,16 @@ fn a_value_that_does_not_exist_is_refused_with_those_that_do() {
 fn flags_that_contradict_each_other_are_refused() {
     let files = Sample::LegacySshTunnels.files();
     let key = "  --ssh-keyfile=/srv/sshproxy/.sshkeyfile \\\n";
-    refused(&files.replacing("kube-apiserver.service", key, ""), &[("kube-apiserver.service:", "--ssh-user")]);
+    refused(
+        &files.replacing("kube-apiserver.service", key, ""),
+        &[("kube-apiserver.service:", "--ssh-user")],
+    );
     let files = Sample::KubeadmDefault.files();
     let key = "    - --tls-private-key-file=/etc/kubernetes/pki/apiserver.key\n";
-    refused(&files.replacing("kube-apiserver.yaml", key, ""), &[("kube-apiserver.yaml:", "--tls-private-key-file")]);
+    refused(
+        &files.replacing("kube-apiserver.yaml", key, ""),
+        &[("kube-apiserver.yaml:", "--tls-private-key-file")],
+    );
 }
 
 #[test]

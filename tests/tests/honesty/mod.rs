@@ -34,7 +34,12 @@ fn all_fail(runs: &[PathRun], why: &str) {
     assert_eq!(runs.len(), PATHS.len());
     for run in runs {
         let error = run.error.as_deref().unwrap_or_default();
-        assert!(run.state == PathOutcome::Failed && error.contains(why), "{}: {:?} {error}", run.path, run.state);
+        assert!(
+            run.state == PathOutcome::Failed && error.contains(why),
+            "{}: {:?} {error}",
+            run.path,
+            run.state
+        );
         assert!(run.rounds.is_empty(), "{}: a path that fails is not attacked", run.path);
     }
 }
@@ -95,7 +100,8 @@ impl Tampering for CapturesSomethingElse {
         if !attacked {
             return secrets.clone();
         }
-        let (request, response) = (Canary::new("4242424242424242".to_owned()), Canary::new("another-answer-altogether".to_owned()));
+        let (request, response) =
+            (Canary::new("4242424242424242".to_owned()), Canary::new("another-answer-altogether".to_owned()));
         Secrets { id: secrets.id.clone(), request, response }
     }
 }

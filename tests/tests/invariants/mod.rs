@@ -33,7 +33,8 @@ struct Exercised {
 fn paths_to_the_apiserver_hold_in_any_weather_and_every_path_heals() {
     let config = Sample::KubeadmVerified.config();
     let exercised = Exercised::default();
-    let settings = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let settings =
+        Config { cases: cases(), failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let outcome = TestRunner::new_with_rng(settings, rng).run(&storm::any(), |storm: Storm| {
         let run = run_unit(storm.plan(&config)).expect("a storm is no reason for a simulation to fail");
@@ -47,7 +48,11 @@ fn paths_to_the_apiserver_hold_in_any_weather_and_every_path_heals() {
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
     let cases = cases() as usize;
-    assert!(exercised.refusals.get() >= 10 * cases, "too few attacks reached an honest party: {}", exercised.refusals.get());
+    assert!(
+        exercised.refusals.get() >= 10 * cases,
+        "too few attacks reached an honest party: {}",
+        exercised.refusals.get()
+    );
     assert!(exercised.faults.get() >= cases, "too few faults: {}", exercised.faults.get());
     assert!(exercised.healed.get() >= 5 * cases, "too few paths had to heal: {}", exercised.healed.get());
 }
@@ -73,9 +78,12 @@ fn complaints(run: &UnitRun, storm: &Storm, exercised: &Exercised) -> Vec<String
 
 fn broken(path: &PathRun) -> Vec<String> {
     let judged = path.rounds.iter().map(|round| (round.tactic, judge(&round.seen)));
-    let all = judged.flat_map(|(tactic, judged)| judged.into_iter().map(move |(p, found)| (tactic, p, found)));
+    let all =
+        judged.flat_map(|(tactic, judged)| judged.into_iter().map(move |(p, found)| (tactic, p, found)));
     all.filter(|(_, property, found)| found.state() == State::Broken && applies(path, *property))
-        .map(|(tactic, property, found)| format!("{} {property} broken by {tactic}: {:?}", path.path, found.broken))
+        .map(|(tactic, property, found)| {
+            format!("{} {property} broken by {tactic}: {:?}", path.path, found.broken)
+        })
         .collect()
 }
 

@@ -14,8 +14,9 @@ use ravelin_tests::{ATTACKERS, Cells, Sample, unit, unit_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The seed of the twins: any will do, as the gate shows.
-const SEED: u64 = 1;
+/// The seeds of the twins. `cargo xtask test --deep` takes more.
+const SEEDS: u64 = 1;
+const DEEP_SEEDS: u64 = 5;
 
 #[test]
 fn every_refusal_in_kubeadm_default_has_its_twin() {
@@ -71,12 +72,18 @@ impl fmt::Display for Refused {
 /// Runs the twin of every refusal. `floor` is how many refusals there must be: a run in which
 /// nobody refuses anything shows nothing.
 fn check(sample: Sample, expected: &Cells, floor: usize) {
+    for seed in 0..if crate::is_deep() { DEEP_SEEDS } else { SEEDS } {
+        check_seed(sample, expected, (floor, seed));
+    }
+}
+
+fn check_seed(sample: Sample, expected: &Cells, (floor, seed): (usize, u64)) {
     let config = sample.config();
     let mut shown = BTreeSet::new();
     let mut wrong = Vec::new();
     for attacker in ATTACKERS {
-        let refused = refusals(attacker, &unit(&config, attacker, Flaws::none(), SEED));
-        let broken = broken_by_twins(&config, attacker, &refused);
+        let refused = refusals(attacker, &unit(&config, attacker, Flaws::none(), seed));
+        let broken = broken_by_twins((&config, seed), attacker, &refused);
         for refusal in refused {
             let twin = refusal.flaw().and_then(|flaw| broken.get(&flaw));
             if twin.is_some_and(|broken| broken.contains(&(refusal.path, refusal.tactic, refusal.property))) {
@@ -89,7 +96,8 @@ fn check(sample: Sample, expected: &Cells, floor: usize) {
     for (path, attacker, property) in held(expected) {
         let covered = |refusal: &Refused| {
             path.starts_with(refusal.path.name())
-                && (path.len() == refusal.path.name().len() || path[refusal.path.name().len()..].starts_with('@'))
+                && (path.len() == refusal.path.name().len()
+                    || path[refusal.path.name().len()..].starts_with('@'))
                 && refusal.attacker.name() == attacker
                 && refusal.property == property
         };
@@ -132,7 +140,11 @@ fn refusals(attacker: Attacker, run: &UnitRun) -> BTreeSet<Refused> {
 type Broken = BTreeSet<(Path, &'static str, Property)>;
 
 /// What each flaw, alone, lets the tactics break.
-fn broken_by_twins(config: &ClusterConfig, attacker: Attacker, refused: &BTreeSet<Refused>) -> BTreeMap<Flaw, Broken> {
+fn broken_by_twins(
+    (config, seed): (&ClusterConfig, u64),
+    attacker: Attacker,
+    refused: &BTreeSet<Refused>,
+) -> BTreeMap<Flaw, Broken> {
     let mut paths: BTreeMap<Flaw, BTreeSet<Path>> = BTreeMap::new();
     for refusal in refused {
         if let Some(flaw) = refusal.flaw() {
@@ -141,7 +153,7 @@ fn broken_by_twins(config: &ClusterConfig, attacker: Attacker, refused: &BTreeSe
     }
     let twin = |(flaw, paths): (Flaw, BTreeSet<Path>)| {
         let paths: Vec<Path> = paths.into_iter().collect();
-        let run = unit_of(config, attacker, &paths, (Flaws::danger([flaw]), SEED));
+        let run = unit_of(config, attacker, &paths, (Flaws::danger([flaw]), seed));
         (flaw, broken(&run))
     };
     paths.into_iter().map(twin).collect()

@@ -35,7 +35,8 @@ pub fn broken(run: &UnitRun) -> Broken {
 fn served_by_cell(run: &UnitRun) -> BTreeMap<String, BTreeMap<String, usize>> {
     let mut served: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut cell = String::new();
-    let wanted = |line: &&str| line.contains("\"kind\":\"cell\"") || line.contains("\"kind\":\"kubelet.request\"");
+    let wanted =
+        |line: &&str| line.contains("\"kind\":\"cell\"") || line.contains("\"kind\":\"kubelet.request\"");
     for line in run.trace.iter().filter(wanted) {
         let event: Value = serde_json::from_str(line).expect("a trace is JSON, line by line");
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();

@@ -75,7 +75,10 @@ const RULES: &[Rule] = &[
         paths: &["rand"],
         names: &["getrandom", "thread_rng", "OsRng", "SysRng", "SystemRandom", "RandomState"],
         instead: "ask Host::entropy, or draw from ravelin_entropy",
-        except: &[("crates/entropy/", "it is where randomness comes from")],
+        except: &[
+            ("crates/entropy/", "it is where randomness comes from"),
+            ("tests/tests/determinism/unseeded.rs", "it breaks determinism on purpose"),
+        ],
     },
     Rule {
         name: "sleeping",

@@ -8,9 +8,9 @@ use futures_util::future::LocalBoxFuture;
 use http::Method;
 use ravelin_adversary::{Ask, Target};
 use ravelin_apiserver::{Key, render};
-use ravelin_client::{Client, PatchKind};
+use ravelin_client::{Client, ClientError, PatchKind};
 use ravelin_cluster::Who;
-use ravelin_oracle::{Call, Executed};
+use ravelin_oracle::{Call, Executed, Issued};
 use serde_json::{Value, json};
 
 /// How often a bootstrapping node looks for its certificate, and how long it goes on.
@@ -77,7 +77,7 @@ impl<'a> ApiProbe<'a> {
     async fn patch(&self) -> Vec<Call> {
         let body = self.annotations().to_string().into_bytes();
         let patch = request(Method::PATCH, &self.object, ("application/merge-patch+json", body));
-        vec![call(self.stage, &self.client, patch, self.flow()).await]
+        vec![call(self.stage, &self.client, patch, (String::new(), self.flow())).await]
     }
 
     /// Asks for a certificate as a new node does, and waits until it is issued.
@@ -86,14 +86,19 @@ impl<'a> ApiProbe<'a> {
         csr["metadata"]["annotations"] = self.annotations()["metadata"]["annotations"].clone();
         let body = csr.to_string().into_bytes();
         let create = request(Method::POST, self.collection(), ("application/json", body));
-        let mut calls = vec![call(self.stage, &self.client, create, self.flow()).await];
+        let mut calls = vec![call(self.stage, &self.client, create, (String::new(), self.flow())).await];
         if !matches!(calls[0].handed, ravelin_oracle::Handed::Success(_)) {
             return calls;
         }
-        self.operator_answers().await;
+        if let Err(error) = self.operator_answers().await {
+            let handed = super::error(format!("the operator could not answer the signing request: {error}"));
+            let (at, flow) = (self.stage.world.elapsed(), "operator > apiserver".to_owned());
+            calls.push(Call { at, flow, request: String::new(), handed });
+            return calls;
+        }
         for _ in 0..LOOKS {
             let get = request(Method::GET, &self.object, ("application/json", Vec::new()));
-            let looked = call(self.stage, &self.client, get, self.flow()).await;
+            let looked = call(self.stage, &self.client, get, (String::new(), self.flow())).await;
             let done = match &looked.handed {
                 ravelin_oracle::Handed::Success(body) => is_issued(body),
                 _ => true,
@@ -113,10 +118,13 @@ impl<'a> ApiProbe<'a> {
     }
 
     /// The operator annotates the request with the response's canary, where it has arrived.
-    async fn operator_answers(&self) {
+    async fn operator_answers(&self) -> Result<(), ClientError> {
         let note = json!({"metadata": {"annotations": {RESPONSE: self.secrets.response.reveal()}}});
-        // Where the request never arrived there is nothing to annotate.
-        let _ = self.stage.cluster.operator().fresh().patch(&self.object, PatchKind::Merge, &note).await;
+        match self.stage.cluster.operator().fresh().patch(&self.object, PatchKind::Merge, &note).await {
+            // Whoever may not answer is told of; where the request never arrived there is nothing to annotate.
+            Err(error) if matches!(error.code(), Some(401 | 403)) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -170,11 +178,10 @@ impl Probe for ApiProbe<'_> {
         })
     }
 
-    fn issued(&self) -> Vec<Vec<u8>> {
+    fn issued(&self) -> Vec<Issued> {
         let history = self.history();
-        // The last state before the probe is a genuine answer too: it is what a read then gives.
-        let from = self.before.saturating_sub(1).min(history.len());
-        history[from..].iter().map(|object| render(object).to_vec()).collect()
+        let from = self.before.min(history.len());
+        history[from..].iter().map(|object| Issued::to("", render(object))).collect()
     }
 
     fn executed(&self) -> Vec<Executed> {

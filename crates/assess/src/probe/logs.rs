@@ -8,7 +8,7 @@ use http::Method;
 use ravelin_adversary::{Ask, Target};
 use ravelin_client::Client;
 use ravelin_cluster::{Demo, DemoPod};
-use ravelin_oracle::{Call, Executed};
+use ravelin_oracle::{Call, Executed, Issued};
 
 /// A probe of the way to a container's log, on every probed node.
 pub struct LogsProbe<'a> {
@@ -55,15 +55,21 @@ impl Probe for LogsProbe<'_> {
                 );
                 let get = request(Method::GET, &path, ("application/json", Vec::new()));
                 let flow = format!("operator > apiserver > kubelet of {}", pod.node);
-                calls.push(call(self.stage, &self.caller, get, flow).await);
+                calls.push(call(self.stage, &self.caller, get, (pod.name.clone(), flow)).await);
             }
             calls
         })
     }
 
-    fn issued(&self) -> Vec<Vec<u8>> {
-        let reads = self.pods.iter().flat_map(|pod| pod.ledger.log_reads());
-        reads.map(|read| read.bytes.to_vec()).collect()
+    fn issued(&self) -> Vec<Issued> {
+        let limit = self.secrets.request.reveal().parse().ok();
+        let reads = |pod: &DemoPod| {
+            let reads = pod.ledger.log_reads().into_iter();
+            let ours = reads.filter(move |read| read.options.limit_bytes == limit);
+            let name = pod.name.clone();
+            ours.map(move |read| Issued::to(name.clone(), read.bytes))
+        };
+        self.pods.iter().flat_map(reads).collect()
     }
 
     fn executed(&self) -> Vec<Executed> {

@@ -8,7 +8,7 @@ use http::Method;
 use ravelin_adversary::Target;
 use ravelin_client::Client;
 use ravelin_cluster::{Demo, DemoPod, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE};
-use ravelin_oracle::{Call, Executed};
+use ravelin_oracle::{Call, Executed, Issued};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -98,22 +98,19 @@ impl Probe for ProxyProbe<'_> {
     fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {
         Box::pin(async {
             let mut calls = Vec::new();
-            for (_, pod, body) in self.sent() {
+            for (id, pod, body) in self.sent() {
                 let post = request(Method::POST, &self.path(pod), ("application/json", body.into_bytes()));
                 let flow = format!("operator > apiserver > {}", pod.name);
-                calls.push(call(self.stage, &self.caller, post, flow).await);
+                calls.push(call(self.stage, &self.caller, post, (id, flow)).await);
             }
             calls
         })
     }
 
-    fn issued(&self) -> Vec<Vec<u8>> {
+    fn issued(&self) -> Vec<Issued> {
         let served = self.answering.iter().flat_map(|pod| pod.ledger.served());
-        let ours = served.filter(|served| {
-            served.probe.as_ref().is_some_and(|probe| probe.starts_with(&self.secrets.id))
-                && served.answer.status == 200
-        });
-        ours.map(|served| served.answer.body.to_vec()).collect()
+        let ours = served.filter(|served| served.answer.status == 200);
+        ours.filter_map(|served| Some(Issued::to(served.probe?, served.answer.body))).collect()
     }
 
     fn executed(&self) -> Vec<Executed> {

@@ -8,25 +8,29 @@ use crate::catalogue::paths;
 use crate::defaults;
 use crate::gathered::{Gathered, Given, Origin};
 use crate::model::{
-    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, InsecureListener,
+    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, FilePair, InsecureListener,
     KubeletAddressType, KubeletScheme, KubeletVerification, KubernetesVersion, Provenance, RequestHeader,
     ServiceAccounts, TlsVersion,
 };
 use crate::sheet::Sheet;
 use crate::suggest::closest;
 
+use super::authorization;
+
 type Read<'a> = (&'a mut Gathered, &'a mut Provenance);
 
 pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverConfig {
     let mut sheet = Sheet::new(Component::Apiserver, read, defaults::apiserver(version));
-    let authorization_modes = modes(&mut sheet);
+    let authorization_modes = authorization::modes(&mut sheet);
     let egress = egress(&mut sheet);
+    let listener = listener(&mut sheet);
+    one_family(&mut sheet);
     ApiserverConfig {
-        bind_address: sheet.ip("bind-address").unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        bind_address: listener.ip(),
         advertise_address: sheet.ip("advertise-address"),
-        secure_port: sheet.open_port("secure-port"),
+        secure_port: listener.port(),
         insecure: insecure(version, &mut sheet),
-        serving: sheet.pair("tls-cert-file", "tls-private-key-file"),
+        serving: serving(&mut sheet),
         anonymous_auth: anonymous(&authorization_modes, &mut sheet),
         client_ca_file: sheet.file("client-ca-file"),
         token_auth_file: sheet.file("token-auth-file"),
@@ -49,6 +53,60 @@ fn default_services() -> IpNet {
     IpNet::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 24).expect("24 is a prefix length of IPv4")
 }
 
+/// Where clients find the secure port. k3s has `--advertise-port`: its supervisor listens there, with the same
+/// certificates, for an apiserver that itself listens on loopback only.
+fn listener(sheet: &mut Sheet<'_>) -> SocketAddr {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let own = SocketAddr::new(sheet.ip("bind-address").unwrap_or(any), sheet.open_port("secure-port"));
+    match sheet.port("advertise-port") {
+        Some(port) if own.ip().is_loopback() => {
+            sheet.gathered.assume(format!(
+                "--advertise-port is k3s': assumed that its supervisor serves the apiserver on port {port}"
+            ));
+            SocketAddr::new(any, port)
+        }
+        // `::` is every address of either family.
+        _ if own.ip().is_unspecified() => SocketAddr::new(any, own.port()),
+        _ => match sheet.ip("advertise-address") {
+            Some(advertised) if advertised != own.ip() && !own.ip().is_loopback() => {
+                sheet.gathered.assume(format!(
+                    "the apiserver listens on {} and is advertised as {advertised}: assumed that connections to the one reach the other",
+                    own.ip()
+                ));
+                SocketAddr::new(any, own.port())
+            }
+            _ => own,
+        },
+    }
+}
+
+fn serving(sheet: &mut Sheet<'_>) -> Option<FilePair> {
+    let files = sheet.pair("tls-cert-file", "tls-private-key-file");
+    if files.is_none() {
+        sheet.gathered.assume(
+            "kube-apiserver's flags name no --tls-cert-file: assumed a certificate from the CA that its clients trust, not one that it signs itself",
+        );
+    }
+    files
+}
+
+/// The advertised address and the first service range are of one family
+/// (cmd/kube-apiserver/app/options/validation.go).
+fn one_family(sheet: &mut Sheet<'_>) {
+    let (Some(address), Some(range)) =
+        (sheet.ip("advertise-address"), sheet.net("service-cluster-ip-range"))
+    else {
+        return;
+    };
+    if address.is_ipv4() == range.addr().is_ipv4() {
+        return;
+    }
+    if let Some(given) = sheet.given("service-cluster-ip-range") {
+        let problem = format!("{range} is of another family than --advertise-address={address}");
+        sheet.gathered.fail(&given.place, &given.key, problem, "both IPv4, or both IPv6");
+    }
+}
+
 pub(super) fn tls_version(sheet: &mut Sheet<'_>) -> TlsVersion {
     match sheet.text("tls-min-version").as_deref() {
         Some("VersionTLS10") => TlsVersion::Tls10,
@@ -56,54 +114,6 @@ pub(super) fn tls_version(sheet: &mut Sheet<'_>) -> TlsVersion {
         Some("VersionTLS13") => TlsVersion::Tls13,
         _ => TlsVersion::Tls12,
     }
-}
-
-fn modes(sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
-    let given = sheet.given("authorization-mode");
-    let mut modes: Vec<AuthorizationMode> = Vec::new();
-    for name in sheet.list("authorization-mode") {
-        let Some(mode) = AuthorizationMode::ALL.into_iter().find(|m| m.as_str() == name) else { continue };
-        match &given {
-            Some(given) if modes.contains(&mode) => {
-                sheet.gathered.fail(
-                    &given.place,
-                    &given.key,
-                    format!("{name} is given twice"),
-                    "each mode once",
-                );
-            }
-            _ => modes.push(mode),
-        }
-    }
-    let needs = [
-        (AuthorizationMode::Abac, "authorization-policy-file"),
-        (AuthorizationMode::Webhook, "authorization-webhook-config-file"),
-    ];
-    for (mode, flag) in needs {
-        let (has_mode, file) = (modes.contains(&mode), sheet.given(flag));
-        match (has_mode, file, &given) {
-            (true, None, Some(given)) => sheet.gathered.fail(
-                &given.place,
-                &given.key,
-                format!("{mode} needs --{flag}"),
-                format!("--{flag}=FILE"),
-            ),
-            (false, Some(file), _) if !file.text.is_empty() => {
-                sheet.gathered.fail(
-                    &file.place,
-                    &file.key,
-                    format!("is given without the mode {mode}"),
-                    format!("--authorization-mode with {mode}"),
-                );
-            }
-            _ => {}
-        }
-    }
-    if let (Some(config), Some(given)) = (sheet.given("authorization-config"), &given) {
-        let problem = format!("is given beside --authorization-mode ({})", given.place);
-        sheet.gathered.fail(&config.place, &config.key, problem, "one of the two");
-    }
-    modes
 }
 
 /// `AlwaysAllow` turns anonymous requests off, whatever the flag says; a file and the flag exclude each other.
@@ -263,6 +273,10 @@ fn unmodelled_plugins(given: &Given, names: &[String], sheet: &mut Sheet<'_>) {
 
 fn kubelet(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletVerification {
     let types = sheet.list("kubelet-preferred-address-types");
+    let first = types.first().map(String::as_str).unwrap_or_default();
+    if ["Hostname", "InternalDNS", "ExternalDNS"].contains(&first) {
+        sheet.gathered.assume("--kubelet-preferred-address-types begins with names: assumed that the control plane resolves the nodes' names");
+    }
     let certificate_authority = sheet.file("kubelet-certificate-authority");
     if certificate_authority.is_none() {
         let source = "pkg/kubelet/client/kubelet_client.go (kubelets' certificates are not verified)";

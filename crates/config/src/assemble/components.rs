@@ -45,7 +45,7 @@ pub(super) fn controller_manager(
         cluster_signing_duration_s: sheet
             .seconds(if old { "experimental-cluster-signing-duration" } else { "cluster-signing-duration" })
             .unwrap_or(0),
-        root_ca_file: sheet.file("root-ca-file"),
+        root_ca_file: root_ca(apiserver, &mut sheet),
         service_account_private_key_file: sheet.file("service-account-private-key-file"),
         use_service_account_credentials: sheet.switch("use-service-account-credentials"),
         kubeconfig: kubeconfig("/etc/kubernetes/controller-manager.conf", &mut sheet),
@@ -53,6 +53,19 @@ pub(super) fn controller_manager(
         controllers: sheet.list("controllers"),
         profiling: sheet.switch("profiling"),
     }
+}
+
+/// Where it is not the CA of clients, the apiserver's certificate comes from it: its clients could not verify it
+/// otherwise.
+fn root_ca(apiserver: &ApiserverConfig, sheet: &mut Sheet<'_>) -> Option<FileName> {
+    let file = sheet.file("root-ca-file")?;
+    if apiserver.client_ca_file.as_ref().is_some_and(|clients| *clients != file) {
+        sheet.gathered.assume(format!(
+            "the apiserver's certificate comes from {}, which its clients trust (--root-ca-file)",
+            file.as_str()
+        ));
+    }
+    Some(file)
 }
 
 pub(super) fn scheduler(version: KubernetesVersion, read: Read<'_>) -> SchedulerConfig {

@@ -38,7 +38,7 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
         read_only_port,
         anonymous_auth: sheet.switch("anonymous-auth"),
         webhook_authentication: sheet.switch("authentication-token-webhook"),
-        client_ca_file: sheet.file("client-ca-file"),
+        client_ca_file: client_ca(&mut sheet),
         authorization: match sheet.text("authorization-mode").as_deref() {
             Some("AlwaysAllow") => KubeletAuthorization::AlwaysAllow,
             _ => KubeletAuthorization::Webhook,
@@ -64,6 +64,24 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
     }
 }
 
+/// Installers copy the CA of clients to the nodes, where it lies in another directory: the same name there is the
+/// same CA, another name is another CA.
+fn client_ca(sheet: &mut Sheet<'_>) -> Option<FileName> {
+    let file = sheet.file("client-ca-file")?;
+    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let apiservers = super::text_of(Component::Apiserver, "client-ca-file", sheet.gathered);
+    match apiservers {
+        Some(apiservers) if apiservers != file.as_str() && base(&apiservers) == base(file.as_str()) => {
+            sheet.gathered.assume(format!(
+                "{} is on the nodes: assumed a copy of the apiserver's client CA {apiservers}",
+                file.as_str()
+            ));
+            Some(FileName::new(apiservers))
+        }
+        _ => Some(file),
+    }
+}
+
 /// Whether the kubelet reads a configuration file: then its defaults are the file's, not those of flags alone.
 fn has_file(gathered: &mut Gathered) -> bool {
     let named = gathered
@@ -73,7 +91,7 @@ fn has_file(gathered: &mut Gathered) -> bool {
         .cloned();
     match (named, gathered.kubelet_file.clone()) {
         (Some(named), None) if named.origin != Origin::Assumed => {
-            gathered.assume("the kubelet's configuration file is not in the input: assumed empty, with the defaults of a file");
+            gathered.assume("the kubelet's configuration file is not in the input: assumed the one that kubeadm writes");
             let why = "names a file that is not in the input";
             gathered.unknown(Component::Kubelet, &named.key, &named.place, (paths::KUBELET, why));
             true
@@ -114,7 +132,13 @@ fn serving(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletServing 
             }
             KubeletServing::Bootstrap
         }
-        (Some(files), false) => KubeletServing::Files(files),
+        (Some(files), false) => {
+            sheet.gathered.assume(format!(
+                "the kubelets' certificate {} comes from the CA that --kubelet-certificate-authority names",
+                files.cert.as_str()
+            ));
+            KubeletServing::Files(files)
+        }
         // In 1.8 and 1.9 the gate alone turned it on.
         (None, false) if version.minor_number() < 10 && gate => KubeletServing::Bootstrap,
         (None, false) => KubeletServing::SelfSigned,

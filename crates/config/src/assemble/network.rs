@@ -55,6 +55,11 @@ pub(super) fn assemble(
         (None, "") => "cluster.local".to_owned(),
         (None, domain) => domain.to_owned(),
     };
+    if let Some((endpoint, _)) = &kubeadm.endpoint {
+        gathered.assume(format!(
+            "whatever balances the load at {endpoint} passes connections on unopened: simulated as one apiserver"
+        ));
+    }
     NetworkConfig {
         pod_cidr,
         node_cidr_mask_size,

@@ -75,7 +75,7 @@ fn words(container: &Node, gathered: &mut Gathered, file: &str) -> Vec<(String, 
         .map(Node::elements)
         .unwrap_or_default()
         .iter()
-        .filter_map(|env| Some((format!("$({})", env.text_at(&["name"])?), env.at(&["value"])?.written()?)))
+        .filter_map(|env| Some((format!("$({})", env.text_at(&["name"])?), value(env)?)))
         .collect();
     let mut words = Vec::new();
     for key in ["command", "args"] {
@@ -95,6 +95,15 @@ fn words(container: &Node, gathered: &mut Gathered, file: &str) -> Vec<(String, 
         }
     }
     words
+}
+
+/// A variable's value, as far as the manifest tells: the machine's own address is the default of the flags that take
+/// it, which the empty text stands for.
+fn value(env: &Node) -> Option<String> {
+    match env.text_at(&["valueFrom", "fieldRef", "fieldPath"]) {
+        Some("status.podIP" | "status.hostIP") => Some(String::new()),
+        _ => env.at(&["value"])?.written(),
+    }
 }
 
 /// The version in an image's tag.

@@ -8,6 +8,10 @@ use crate::catalogue::paths;
 use crate::gathered::{Gathered, Origin, Place};
 use crate::invocation::{Invocation, component_in, is_shell};
 
+/// What runs beside the components, on no path.
+const BESIDE: &[&str] =
+    &["etcd", "containerd", "dockerd", "crio", "cri-dockerd", "flanneld", "haproxy", "keepalived", "chronyd"];
+
 /// Variables by name, with the line that defines them.
 pub(crate) type Variables = BTreeMap<String, String>;
 
@@ -30,6 +34,8 @@ pub(crate) struct Unit {
     commands: Vec<(usize, String)>,
     /// A drop-in that cleared the command before.
     replaces: bool,
+    /// It names environment files, and all of them are in the input: a variable that none of them has is empty.
+    complete: bool,
 }
 
 /// Reads a unit; its environment files are looked up by their names among the input's.
@@ -37,6 +43,7 @@ pub(crate) fn parse(file: &SourceFile, files: &BTreeMap<String, Variables>) -> U
     let mut variables = Variables::new();
     let mut commands: Vec<(usize, String)> = Vec::new();
     let mut replaces = false;
+    let (mut named, mut missing) = (0, 0);
     let mut service = false;
     for (line, text) in joined_lines(&file.text) {
         if text.starts_with('[') {
@@ -63,12 +70,14 @@ pub(crate) fn parse(file: &SourceFile, files: &BTreeMap<String, Variables>) -> U
                 let path = value.trim().trim_start_matches('-');
                 let base = path.rsplit('/').next().unwrap_or(path);
                 let found = files.iter().find(|(name, _)| name.rsplit('/').next() == Some(base));
+                named += 1;
+                missing += usize::from(found.is_none());
                 variables.extend(found.map(|(_, v)| v.clone()).unwrap_or_default());
             }
             _ => {}
         }
     }
-    Unit { variables, commands, replaces }
+    Unit { variables, commands, replaces, complete: named > 0 && missing == 0 }
 }
 
 /// The components that the units start. A unit and its drop-ins share their variables; a unit's own win.
@@ -89,12 +98,12 @@ pub(crate) fn read(units: &[(&SourceFile, Unit)], gathered: &mut Gathered) -> Ve
             invocations.extend(invocation(
                 file,
                 (*line, command),
-                &variables,
+                (&variables, unit.complete),
                 (unit.replaces, &mut *gathered),
             ));
         }
     }
-    if invocations.is_empty() && units.iter().all(|(_, unit)| unit.commands.is_empty()) {
+    if invocations.is_empty() && gathered.errors.is_empty() && units.iter().all(|(_, unit)| unit.commands.is_empty()) {
         for (file, _) in units.iter().filter(|(_, unit)| !unit.variables.is_empty()) {
             let problem = "holds variables, but no unit in the input uses them";
             gathered.fail(&Place::new(&file.name, 1), "", problem, "the systemd unit beside it");
@@ -106,7 +115,7 @@ pub(crate) fn read(units: &[(&SourceFile, Unit)], gathered: &mut Gathered) -> Ve
 fn invocation(
     file: &SourceFile,
     command: (usize, &str),
-    variables: &Variables,
+    (variables, complete): (&Variables, bool),
     rest: (bool, &mut Gathered),
 ) -> Option<Invocation> {
     let (replaces, gathered) = rest;
@@ -121,6 +130,7 @@ fn invocation(
                 Some(value) => {
                     words.extend(split_words(value, word.line).into_iter().map(|w| (w.text, word.line)))
                 }
+                None if complete => {}
                 None => undefined.push((name.to_owned(), word.line)),
             },
             None => words.push((substitute(&word.text, variables), word.line)),
@@ -136,13 +146,20 @@ fn invocation(
         );
         return None;
     }
+    let name = first.rsplit('/').next().unwrap_or(&first);
+    if BESIDE.contains(&name) {
+        gathered.without_effect(crate::Component::Cluster, name, &place);
+        return None;
+    }
     let Some((component, at)) = component_in(&words) else {
-        gathered.fail(
-            &place,
-            "ExecStart",
-            format!("{first:?} is no component that is read here"),
-            super::ACCEPTED,
-        );
+        let own = ["k3s", "rke2"].contains(&name);
+        let accepted = if own {
+            "the command lines that it logs: journalctl -u k3s | grep Running"
+        } else {
+            "a unit of kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy or kubelet"
+        };
+        let problem = format!("{first:?} is no component that is read here");
+        gathered.fail(&place, "ExecStart", problem, accepted);
         return None;
     };
     for (name, line) in undefined {

@@ -18,11 +18,11 @@ fn every_mistake_is_shown_with_file_line_and_key() {
         ),
         (
             api("--anonymus-auth=false"),
-            "api:2: --anonymus-auth: kube-apiserver has no such flag; accepted: did you mean --anonymous-auth?",
+            "api:2: --anonymus-auth: kube-apiserver has no such flag; did you mean --anonymous-auth?",
         ),
         (
             api("--cluster-dns=10.0.0.10"),
-            "api:2: --cluster-dns: kube-apiserver has no such flag; accepted: it is a flag of kubelet",
+            "api:2: --cluster-dns: kube-apiserver has no such flag; it is a flag of kubelet",
         ),
         (api("--secure-port=99999"), "api:2: --secure-port: \"99999\" is not a port; accepted: 0 to 65535"),
         (api("--secure-port=0"), "api:2: --secure-port: 0 turns off a port"),
@@ -56,7 +56,7 @@ fn every_mistake_is_shown_with_file_line_and_key() {
         ),
         (
             api("--enable-admission-plugins=NodeRestricton"),
-            "api:2: --enable-admission-plugins: \"NodeRestricton\" is no admission plugin; accepted: did you mean NodeRestriction?",
+            "api:2: --enable-admission-plugins: \"NodeRestricton\" is no admission plugin; did you mean NodeRestriction?",
         ),
         (
             api("--service-cluster-ip-range=10.244.0.0/24"),
@@ -65,7 +65,7 @@ fn every_mistake_is_shown_with_file_line_and_key() {
         (api("--feature-gates=X=maybe"), "api:2: --feature-gates=X: \"maybe\" is not a boolean"),
         (
             vec![kubelet_file("readonlyPort: 0\n")],
-            "k.yaml:3: readonlyPort: is no known key (they are case-sensitive); accepted: did you mean readOnlyPort?",
+            "k.yaml:3: readonlyPort: is no known key (they are case-sensitive); did you mean readOnlyPort?",
         ),
         (
             vec![kubelet_file("readOnlyPort: '0'\n")],

@@ -41,7 +41,16 @@ const ABSENT: [&str; 11] = [
     "/stats/",
 ];
 
+/// What `enableDebuggingHandlers: false` takes away (`InstallDebuggingDisabledHandlers`).
+const DEBUGGING: [&str; 7] =
+    ["/attach/", "/containerLogs/", "/debug/", "/exec/", "/logs/", "/portForward/", "/run/"];
+
 impl<'a> Route<'a> {
+    /// Does it reach into containers, or into the kubelet itself?
+    pub(super) fn is_debugging(self, path: &str) -> bool {
+        self == Self::RunningPods || DEBUGGING.iter().any(|prefix| path.starts_with(prefix))
+    }
+
     /// The route of a decoded path.
     pub(super) fn of(path: &'a str) -> Option<Self> {
         match path {

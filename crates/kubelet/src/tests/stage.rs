@@ -100,6 +100,8 @@ impl Stage {
             bootstrap_token: Some("abcdef.0123456789abcdef".to_owned()),
             client_identity: Some(identity(&self.authority, "system:node:n1", Usage::Client, NODE)),
             serving: Serving::SelfSigned,
+            enable_server: true,
+            debugging_handlers: true,
             address: NODE.into(),
             port: 10250,
             read_only_port: None,
