@@ -303,7 +303,10 @@ impl Cluster {
         let pod = self.store().get(&Key::namespaced("pods", NAMESPACE, &pod_name));
         let why = || self.trouble.lock().ok()?.clone();
         let pod = pod.ok_or_else(|| {
-            format!("the pod {pod_name} could not be created: {}", why().unwrap_or_else(|| "it was not tried yet".into()))
+            format!(
+                "the pod {pod_name} could not be created: {}",
+                why().unwrap_or_else(|| "it was not tried yet".into())
+            )
         })?;
         if pod["status"]["phase"] == "Running" {
             return Ok(pod);
@@ -326,7 +329,10 @@ impl Cluster {
             return format!("the kubelet of {name} could not listen on its port");
         };
         if let Some(trouble) = kubelet.trouble() {
-            return format!("{name} did not join: {trouble}");
+            return match kubelet.client_config() {
+                Some(_) => format!("{name} did not register with its certificate: {trouble}"),
+                None => format!("{name} did not join: {trouble}"),
+            };
         }
         let (requests, _) = store.list("certificatesigningrequests.certificates.k8s.io", None);
         match requests

@@ -65,6 +65,24 @@ pub enum LayoutError {
         /// How many were wanted.
         nodes: u32,
     },
+    /// The parts of the pods' range are too small.
+    #[error(
+        "a node's part of the pod range {range}, a /{mask}, has no room for its pods; accepted: a --node-cidr-mask-size of at most 29"
+    )]
+    Pods {
+        /// The range.
+        range: IpNet,
+        /// The prefix length of one node's part.
+        mask: u8,
+    },
+    /// An address of the configuration is one that the simulation gives its own machines, or a pod's.
+    #[error("the apiserver's address {0} is in the range of the nodes (198.18.0.0/15) or of the pods ({1})")]
+    ApiserverAmongNodes(IpAddr, IpNet),
+    /// The pods' range has addresses of the simulation's own machines.
+    #[error(
+        "the pod range {0} overlaps with 198.18.0.0/15, where the simulation has its nodes; accepted: another range"
+    )]
+    PodsAmongNodes(IpNet),
     /// The pods' range is of a kind that the simulated network does not have.
     #[error("the pod range {0} is IPv6, which the simulated network does not carry; accepted: an IPv4 range")]
     Ipv6(IpNet),
@@ -86,6 +104,12 @@ impl Layout {
         let IpNet::V4(pods) = range else { return Err(LayoutError::Ipv6(range)) };
         let mask = config.network.node_cidr_mask_size;
         let wanted = usize::try_from(nodes).unwrap_or(usize::MAX).saturating_add(1);
+        if mask > 29 {
+            return Err(LayoutError::Pods { range, mask });
+        }
+        if own_range().contains(&pods) || pods.contains(&own_range()) {
+            return Err(LayoutError::PodsAmongNodes(range));
+        }
         let parts: Vec<_> = pods.subnets(mask).into_iter().flatten().take(wanted).collect();
         if parts.len() < wanted || nodes > MAX_NODES {
             return Err(LayoutError::PodRange { range, mask, room: parts.len().saturating_sub(1), nodes });
@@ -105,6 +129,9 @@ impl Layout {
         let services = config.apiserver.service_cluster_ip_range;
         if control_plane.is_ipv6() || services.addr().is_ipv6() {
             return Err(LayoutError::Ipv6Apiserver(control_plane, services));
+        }
+        if range.contains(&control_plane) || IpNet::V4(own_range()).contains(&control_plane) {
+            return Err(LayoutError::ApiserverAmongNodes(control_plane, range));
         }
         let lan = |name: &str, last: u8| Place {
             name: name.into(),
@@ -129,6 +156,11 @@ impl Layout {
     pub fn joiner(&self) -> &NodePlace {
         self.nodes.last().expect("a layout has a joiner")
     }
+}
+
+/// Where the simulation's own machines are.
+fn own_range() -> ipnet::Ipv4Net {
+    ipnet::Ipv4Net::new(Ipv4Addr::new(198, 18, 0, 0), 15).expect("15 is a prefix length of IPv4")
 }
 
 fn node_address(index: usize) -> IpAddr {

@@ -186,7 +186,9 @@ fn fill_gaps(gathered: &mut Gathered) {
         }
     }
     let names_file = text_of(Component::Kubelet, "config", gathered).is_some();
-    if names_file && (gathered.kubelet_file.is_none() || gathered.kubelet_file == gathered.kubeadm.kubelet_file) {
+    if names_file
+        && (gathered.kubelet_file.is_none() || gathered.kubelet_file == gathered.kubeadm.kubelet_file)
+    {
         let client_ca = text_of(Component::Apiserver, "client-ca-file", gathered)
             .unwrap_or_else(|| "/etc/kubernetes/pki/ca.crt".into());
         let keys = kubeadm::written_kubelet_file(gathered, &client_ca);

@@ -159,12 +159,8 @@ pub(crate) mod paths {
     /// Whatever asks the apiserver.
     pub(crate) const TO_API: &[&str] = &["*-to-apiserver", "node-bootstrap"];
     /// Whatever asks the apiserver, and whatever asks a kubelet, which asks the apiserver.
-    pub(crate) const AUTHORIZED: &[&str] = &[
-        "*-to-apiserver",
-        "node-bootstrap",
-        "apiserver-to-kubelet/*",
-        "direct-to-kubelet",
-    ];
+    pub(crate) const AUTHORIZED: &[&str] =
+        &["*-to-apiserver", "node-bootstrap", "apiserver-to-kubelet/*", "direct-to-kubelet"];
     /// Whatever the apiserver asks.
     pub(crate) const FROM_API: &[&str] = &["apiserver-to-*"];
     /// Whatever asks a kubelet.

@@ -22,14 +22,8 @@ pub(crate) fn is_kubeadms(document: &Node) -> bool {
 }
 
 /// Keys by which the configuration of k3s and RKE2 is known.
-const K3S_KEYS: &[&str] = &[
-    "agent-token",
-    "cluster-init",
-    "kube-apiserver-arg",
-    "kubelet-arg",
-    "tls-san",
-    "write-kubeconfig-mode",
-];
+const K3S_KEYS: &[&str] =
+    &["agent-token", "cluster-init", "kube-apiserver-arg", "kubelet-arg", "tls-san", "write-kubeconfig-mode"];
 
 /// Reads one document by its `kind`. Gives the invocations that it holds.
 pub(crate) fn read(
@@ -41,7 +35,12 @@ pub(crate) fn read(
     let (Some(kind), Some(api)) = (document.text_at(&["kind"]), document.text_at(&["apiVersion"])) else {
         if document.entries().iter().any(|e| K3S_KEYS.contains(&e.key.as_str())) {
             let accepted = "the command lines that k3s logs: journalctl -u k3s | grep Running";
-            gathered.fail(&place, "", "is the configuration of k3s or RKE2 itself, which is not read", accepted);
+            gathered.fail(
+                &place,
+                "",
+                "is the configuration of k3s or RKE2 itself, which is not read",
+                accepted,
+            );
         } else {
             gathered.fail(&place, "kind", "has no kind and apiVersion", crate::source::ACCEPTED);
         }
@@ -83,7 +82,8 @@ pub(crate) fn read(
         }
         ("apiserver.config.k8s.io" | "apiserver.k8s.io", "AdmissionConfiguration") => {
             let plugins = document.at(&["plugins"]).map(Node::elements).unwrap_or_default();
-            let named = |plugin: &Node| plugin.text_at(&["name"]).is_some_and(|n| HARMLESS_PLUGINS.contains(&n));
+            let named =
+                |plugin: &Node| plugin.text_at(&["name"]).is_some_and(|n| HARMLESS_PLUGINS.contains(&n));
             gathered.harmless_admission = plugins.iter().all(named);
             gathered.without_effect(Component::Apiserver, &format!("kind: {kind}"), &place);
         }
@@ -97,10 +97,7 @@ pub(crate) fn read(
             | "abac.authorization.kubernetes.io",
             _,
         )
-        | (
-            "apiserver.config.k8s.io",
-            "EncryptionConfiguration" | "TracingConfiguration",
-        )
+        | ("apiserver.config.k8s.io", "EncryptionConfiguration" | "TracingConfiguration")
         | ("", "Config") => gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place),
         ("apiserver.config.k8s.io" | "apiserver.k8s.io", _) => {
             gathered.unknown(

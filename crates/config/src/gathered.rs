@@ -136,7 +136,8 @@ impl Gathered {
             Effect::None => self.without_effect(component, &key, &place),
             Effect::Unknown { paths, why, unless } => {
                 // What the machine asks of itself crosses no network.
-                let local = ["http://127.0.0.1:", "http://localhost:"].iter().any(|url| text.starts_with(url));
+                let local =
+                    ["http://127.0.0.1:", "http://localhost:"].iter().any(|url| text.starts_with(url));
                 if unless.contains(&text.as_str()) || (known.name == "manifest-url" && local) {
                     self.without_effect(component, &key, &place);
                 } else {

@@ -1,6 +1,7 @@
 //! The samples, the four carriers, every kind of error, and a few properties.
 
 mod errors;
+mod installers;
 mod properties;
 mod samples;
 

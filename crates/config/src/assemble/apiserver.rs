@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::catalogue::paths;
+use crate::datum::Datum;
 use crate::defaults;
 use crate::gathered::{Gathered, Given, Origin};
 use crate::model::{
-    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, FilePair, InsecureListener,
-    KubeletAddressType, KubeletScheme, KubeletVerification, KubernetesVersion, Provenance, RequestHeader,
-    ServiceAccounts, TlsVersion,
+    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, FilePair,
+    InsecureListener, KubeletAddressType, KubeletScheme, KubeletVerification, KubernetesVersion, Provenance,
+    RequestHeader, ServiceAccounts, TlsVersion,
 };
 use crate::sheet::Sheet;
 use crate::suggest::closest;
@@ -93,16 +94,15 @@ fn serving(sheet: &mut Sheet<'_>) -> Option<FilePair> {
 /// The advertised address and the first service range are of one family
 /// (cmd/kube-apiserver/app/options/validation.go).
 fn one_family(sheet: &mut Sheet<'_>) {
-    let (Some(address), Some(range)) =
-        (sheet.ip("advertise-address"), sheet.net("service-cluster-ip-range"))
-    else {
-        return;
+    let (address, range) = (sheet.given("advertise-address"), sheet.given("service-cluster-ip-range"));
+    let Some((address, Datum::Ip(ip))) = address.as_ref().map(|given| (given, &given.datum)) else { return };
+    let net = match range.as_ref().map(|given| &given.datum) {
+        Some(Datum::Nets(nets)) => nets.first().copied().unwrap_or_else(default_services),
+        _ => default_services(),
     };
-    if address.is_ipv4() == range.addr().is_ipv4() {
-        return;
-    }
-    if let Some(given) = sheet.given("service-cluster-ip-range") {
-        let problem = format!("{range} is of another family than --advertise-address={address}");
+    if ip.is_ipv4() != net.addr().is_ipv4() {
+        let given = range.as_ref().unwrap_or(address);
+        let problem = format!("the service range {net} is of another family than --advertise-address={ip}");
         sheet.gathered.fail(&given.place, &given.key, problem, "both IPv4, or both IPv6");
     }
 }

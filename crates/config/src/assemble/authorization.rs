@@ -7,7 +7,8 @@ use crate::sheet::Sheet;
 
 pub(super) fn modes(sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
     let from_file = file(sheet);
-    let given = sheet.given("authorization-mode").filter(|g| from_file.is_none() || g.origin != Origin::Assumed);
+    let given =
+        sheet.given("authorization-mode").filter(|g| from_file.is_none() || g.origin != Origin::Assumed);
     if let (Some(modes), None) = (&from_file, &given) {
         return modes.clone();
     }

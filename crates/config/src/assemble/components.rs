@@ -50,9 +50,34 @@ pub(super) fn controller_manager(
         use_service_account_credentials: sheet.switch("use-service-account-credentials"),
         kubeconfig: kubeconfig("/etc/kubernetes/controller-manager.conf", &mut sheet),
         allocate_node_cidrs: sheet.switch("allocate-node-cidrs"),
-        controllers: sheet.list("controllers"),
+        controllers: controllers(&mut sheet),
         profiling: sheet.switch("profiling"),
     }
+}
+
+/// Controllers that paths need, by their names until and since 1.28
+/// (cmd/kube-controller-manager/names/controller_names.go).
+const NEEDED: &[(&str, &str)] = &[
+    ("csrapproving", "certificatesigningrequest-approving-controller"),
+    ("csrsigning", "certificatesigningrequest-signing-controller"),
+    ("endpoint", "endpoints-controller"),
+    ("endpointslice", "endpointslice-controller"),
+    ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
+    ("serviceaccount", "serviceaccount-controller"),
+];
+
+/// `--controllers`: a list that leaves out one that paths need is of unknown effect.
+fn controllers(sheet: &mut Sheet<'_>) -> Vec<String> {
+    let list = sheet.list("controllers");
+    let named = |name: &str| list.iter().any(|given| given == name);
+    let runs = |name: &str| named(name) || (named("*") && !named(&format!("-{name}")));
+    let missing = NEEDED.iter().find(|(old, new)| !(runs(old) && runs(new)) && !named(old) && !named(new));
+    if let (Some((name, _)), Some(given)) = (missing, sheet.given("controllers")) {
+        let why = format!("switches off the controller {name}");
+        let effect = (paths::ALL, why.as_str());
+        sheet.gathered.unknown(Component::ControllerManager, &given.key, &given.place, effect);
+    }
+    list
 }
 
 /// Where it is not the CA of clients, the apiserver's certificate comes from it: its clients could not verify it

@@ -91,7 +91,9 @@ fn has_file(gathered: &mut Gathered) -> bool {
         .cloned();
     match (named, gathered.kubelet_file.clone()) {
         (Some(named), None) if named.origin != Origin::Assumed => {
-            gathered.assume("the kubelet's configuration file is not in the input: assumed the one that kubeadm writes");
+            gathered.assume(
+                "the kubelet's configuration file is not in the input: assumed the one that kubeadm writes",
+            );
             let why = "names a file that is not in the input";
             gathered.unknown(Component::Kubelet, &named.key, &named.place, (paths::KUBELET, why));
             true

@@ -86,10 +86,16 @@ pub(super) const FLAGS: &[Section] = &[
             why: "somebody else says what is allowed",
             unless: &[""],
         },
-        rows: &[
-            ("authorization-policy-file", File, 8, NOW),
-            ("authorization-webhook-config-file", File, 8, NOW),
-        ],
+        rows: &[("authorization-webhook-config-file", File, 8, NOW)],
+    },
+    Section {
+        effect: Effect::Unknown {
+            // It takes the place of RBAC, without which no node joins.
+            paths: paths::ALL,
+            why: "its policy says what is allowed",
+            unless: &[""],
+        },
+        rows: &[("authorization-policy-file", File, 8, NOW)],
     },
     Section {
         effect: Effect::Unknown {

@@ -72,7 +72,9 @@ fn connection(selection: &Node, place: &Place, gathered: &mut Gathered) -> Optio
             gathered.fail(place, key, "has both tcp and uds", "one of the two");
         }
         ("HTTPConnect", false, false) => gathered.fail(place, key, "is missing", "tcp or uds"),
-        ("GRPC", _, false) => gathered.fail(place, key, "has no Unix socket, which GRPC needs", "uds: {udsName: FILE}"),
+        ("GRPC", _, false) => {
+            gathered.fail(place, key, "has no Unix socket, which GRPC needs", "uds: {udsName: FILE}")
+        }
         ("Direct" | "HTTPConnect" | "GRPC", ..) => return Some(protocol.to_owned()),
         _ => {
             let key = "egressSelections.connection.proxyProtocol";

@@ -97,8 +97,10 @@ pub(super) fn check(document: &Node, table: Table, of: (&str, &str), gathered: &
             if known.contains(&key) || parts.is_empty() && matches!(key, "kind" | "apiVersion" | "metadata") {
                 continue;
             }
-            let accepted = closest(key, known.iter().copied())
-                .map_or_else(|| format!("the keys of {kind}: {}", known.join(", ")), |hint| format!("did you mean {hint}?"));
+            let accepted = closest(key, known.iter().copied()).map_or_else(
+                || format!("the keys of {kind}: {}", known.join(", ")),
+                |hint| format!("did you mean {hint}?"),
+            );
             let full = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             let problem = "is no known key (they are case-sensitive)";
             gathered.fail(&Place::new(file, entry.line), &full, problem, accepted);

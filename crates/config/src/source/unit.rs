@@ -103,7 +103,10 @@ pub(crate) fn read(units: &[(&SourceFile, Unit)], gathered: &mut Gathered) -> Ve
             ));
         }
     }
-    if invocations.is_empty() && gathered.errors.is_empty() && units.iter().all(|(_, unit)| unit.commands.is_empty()) {
+    if invocations.is_empty()
+        && gathered.errors.is_empty()
+        && units.iter().all(|(_, unit)| unit.commands.is_empty())
+    {
         for (file, _) in units.iter().filter(|(_, unit)| !unit.variables.is_empty()) {
             let problem = "holds variables, but no unit in the input uses them";
             gathered.fail(&Place::new(&file.name, 1), "", problem, "the systemd unit beside it");

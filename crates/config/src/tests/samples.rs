@@ -193,7 +193,8 @@ fn an_egress_that_is_not_modelled_is_never_replaced() {
     let direct = read(&[file("f", flags), file("e.yaml", &selector("Direct"))]);
     assert_eq!(direct.apiserver.egress, Egress::Direct);
     let missing = read(&[file("f", flags)]);
-    let konnectivity = read(&[file("f", flags), file("e.yaml", &selector("GRPC"))]);
+    let konnectivity =
+        read(&[file("f", flags), file("e.yaml", &selector("GRPC, transport: {uds: {udsName: /s}}"))]);
     for config in [missing, konnectivity] {
         assert!(matches!(config.apiserver.egress, Egress::Unmodelled { .. }));
         assert_eq!(

@@ -57,6 +57,33 @@ async fn callers_get_what_their_credential_and_rights_allow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_debugging_handlers_nobody_reaches_into_containers() {
+    let stage = Stage::new(Flaws::none()).await;
+    let mut config = stage.config();
+    config.debugging_handlers = false;
+    config.authorization = Authorization::AlwaysAllow;
+    let _running = stage.start(config).await;
+    stage.request("POST /api/v1/nodes").await;
+    let admin = stage.caller(stage.certificate("admin"));
+    for path in ["/containerLogs/default/p/c", "/exec/default/p/c", "/runningpods/", "/logs/x"] {
+        assert_eq!(get(&admin, path).await, (405, "Debug endpoints are disabled.\n".to_owned()), "{path}");
+    }
+    assert_eq!(get(&admin, "/pods").await.0, 200, "the others stay");
+    assert_eq!(get(&stage.caller(Credential::Anonymous), "/exec/default/p/c").await.0, 401, "who asks comes first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_that_serves_nothing_still_joins() {
+    let stage = Stage::new(Flaws::none()).await;
+    let mut config = stage.config();
+    config.enable_server = false;
+    let _running = stage.start(config).await;
+    stage.request("POST /api/v1/nodes").await;
+    let port = ravelin_host::Endpoint::tcp([10, 0, 0, 2].into(), 10250);
+    assert!(stage.node.connect(&port).await.is_err(), "nothing listens");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_credential_is_never_anonymous() {
     let stage = Stage::new(Flaws::none()).await;
     let _running = started(&stage, true, Authorization::AlwaysAllow).await;
