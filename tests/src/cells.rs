@@ -7,7 +7,7 @@ use std::fmt;
 /// The verdict on one path and attacker: did what failed fail closed, and a state for each property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// `yes`, `no`, or `-` where no call failed; `any` in a table that does not say.
+    /// `yes`, `no`, or `-` where no call failed.
     pub closed: String,
     /// The states, in the order of [`Property::ALL`].
     pub states: Vec<String>,
@@ -89,7 +89,7 @@ impl Cells {
                             found.push(format!("{path} {attacker} {column}: {one} -> {two}"));
                         }
                     }
-                    if one.closed != two.closed && one.closed != "any" && two.closed != "any" {
+                    if one.closed != two.closed {
                         found.push(format!("{path} {attacker} closed: {} -> {}", one.closed, two.closed));
                     }
                 }

@@ -39,6 +39,8 @@ pub fn run(deep: bool) -> Result<ExitCode> {
     let tests = ["test", "--release", "--workspace", "--no-fail-fast"];
     step("unit tests", &|| starts(deep, &[&tests[..], &["--lib", "--bins"]].concat()))?;
     if has_scenarios()? {
+        // The scenarios start the binary itself.
+        step("binary", &|| starts(deep, &["build", "--release", "--workspace", "--bins"]))?;
         step("scenarios", &|| starts(deep, &[&tests[..], &["--test", "*"]].concat()))?;
     }
     Ok(summary(&steps))

@@ -1,8 +1,7 @@
 //! What must come out of the samples: every cell, as the issue that built this has it.
 //!
 //! `closed` is `failed_closed`: did every call that failed fail in time, with an error that names
-//! the check. On paths through tunnels it is left open: an attacker who cuts a tunnel makes the next
-//! call fail for want of one.
+//! the check.
 
 use ravelin_tests::Cells;
 
@@ -44,7 +43,7 @@ apiserver-to-kubelet/logs       impostor      yes     held            held      
 /// genuine log too.
 const LOGS_THROUGH_TUNNELS: &str = "
 apiserver-to-kubelet/logs@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-kubelet/logs@ssh   impostor      any     broken          broken           broken              held               held             broken
+apiserver-to-kubelet/logs@ssh   impostor      -       broken          broken           broken              held               held             broken
 ";
 
 /// The proxies of the apiserver, which verify nobody and send no credential.
@@ -66,34 +65,34 @@ apiserver-to-service/https      impostor      -       broken          broken    
 /// The same through tunnels that end on any node, when the attacker is between the nodes too.
 const PROXIES_THROUGH_TUNNELS: &str = "
 apiserver-to-node/http@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-node/http@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/http@ssh      impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-node/https@ssh     eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-node/https@ssh     impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https@ssh     impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-pod/http@ssh       eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-pod/http@ssh       impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http@ssh       impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-pod/https@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-pod/https@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https@ssh      impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-service/http@ssh   eavesdropper  -       broken          broken           not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-service/http@ssh   impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http@ssh   impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-service/https@ssh  eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-service/https@ssh  impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https@ssh  impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 ";
 
 /// The same when the attacker is only between control plane and nodes: all that crosses there is
 /// inside a tunnel.
 const PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS: &str = "
 apiserver-to-node/http@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-node/http@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/http@ssh      impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-node/https@ssh     eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-node/https@ssh     impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https@ssh     impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-pod/http@ssh       eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-pod/http@ssh       impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http@ssh       impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-pod/https@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-pod/https@ssh      impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https@ssh      impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-service/http@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-service/http@ssh   impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http@ssh   impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 apiserver-to-service/https@ssh  eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-service/https@ssh  impostor      any     broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https@ssh  impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 ";
 
 pub fn kubeadm_default() -> Cells {

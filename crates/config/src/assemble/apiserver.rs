@@ -213,7 +213,7 @@ fn admission(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> AdmissionPlug
     let exact = !enabled.is_empty();
     enabled.extend(more);
     for given in &places {
-        let crate::datum::Datum::List(names) = &given.datum else { continue };
+        let Datum::List(names) = &given.datum else { continue };
         for name in names.iter().filter(|n| !defaults::ADMISSION_PLUGINS.contains(&n.as_str())) {
             let hint = closest(name, defaults::ADMISSION_PLUGINS.iter().copied());
             let accepted = hint.map_or_else(

@@ -70,8 +70,9 @@ const NEEDED: &[(&str, &str)] = &[
 fn controllers(sheet: &mut Sheet<'_>) -> Vec<String> {
     let list = sheet.list("controllers");
     let named = |name: &str| list.iter().any(|given| given == name);
-    let runs = |name: &str| named(name) || (named("*") && !named(&format!("-{name}")));
-    let missing = NEEDED.iter().find(|(old, new)| !(runs(old) && runs(new)) && !named(old) && !named(new));
+    let off = |name: &str| !named("*") || named(&format!("-{name}"));
+    let runs = |old: &str, new: &str| named(old) || named(new) || !(off(old) || off(new));
+    let missing = NEEDED.iter().find(|(old, new)| !runs(old, new));
     if let (Some((name, _)), Some(given)) = (missing, sheet.given("controllers")) {
         let why = format!("switches off the controller {name}");
         let effect = (paths::ALL, why.as_str());

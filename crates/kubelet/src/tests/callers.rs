@@ -69,7 +69,11 @@ async fn without_debugging_handlers_nobody_reaches_into_containers() {
         assert_eq!(get(&admin, path).await, (405, "Debug endpoints are disabled.\n".to_owned()), "{path}");
     }
     assert_eq!(get(&admin, "/pods").await.0, 200, "the others stay");
-    assert_eq!(get(&stage.caller(Credential::Anonymous), "/exec/default/p/c").await.0, 401, "who asks comes first");
+    assert_eq!(
+        get(&stage.caller(Credential::Anonymous), "/exec/default/p/c").await.0,
+        401,
+        "who asks comes first"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +83,7 @@ async fn a_kubelet_that_serves_nothing_still_joins() {
     config.enable_server = false;
     let _running = stage.start(config).await;
     stage.request("POST /api/v1/nodes").await;
-    let port = ravelin_host::Endpoint::tcp([10, 0, 0, 2].into(), 10250);
+    let port = ravelin_host::Endpoint::tcp(std::net::IpAddr::from([10, 0, 0, 2]), 10250);
     assert!(stage.node.connect(&port).await.is_err(), "nothing listens");
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Stage {
     pub(super) authority: Arc<Authority>,
     pub(super) stub: Arc<Stub>,
     pub(super) runtime: Arc<Builtin>,
-    node: HostRef,
+    pub(super) node: HostRef,
     _apiserver: Task,
 }
 
