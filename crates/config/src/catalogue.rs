@@ -156,6 +156,8 @@ pub(crate) enum Meaning {
 pub(crate) mod paths {
     /// Every path.
     pub(crate) const ALL: &[&str] = &["*"];
+    /// Whoever may come with a credential of another party.
+    pub(crate) const USERS: &[&str] = &["user-to-apiserver"];
     /// Whatever asks the apiserver.
     pub(crate) const TO_API: &[&str] = &["*-to-apiserver", "node-bootstrap"];
     /// Whatever asks the apiserver, and whatever asks a kubelet, which asks the apiserver.

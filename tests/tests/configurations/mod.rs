@@ -207,8 +207,9 @@ fn legacy_kubelets_that_know_their_callers_keep_their_logs() {
         "--register-node=true",
         "--register-node=true --anonymous-auth=false",
     );
-    let kept = ["response_secret", "access_controlled"];
-    let kept = kept.map(|property| format!("{LOGS}@ssh impostor {property}: broken -> held"));
+    // The refusal of the relay reaches the caller, who is told why.
+    let kept = ["response_secret: broken -> held", "access_controlled: broken -> held", "closed: - -> yes"];
+    let kept = kept.map(|change| format!("{LOGS}@ssh impostor {change}"));
     changes(&expected::legacy_ssh_tunnels(), &files, &kept);
 }
 

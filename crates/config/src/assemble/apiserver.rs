@@ -285,6 +285,15 @@ fn kubelet(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletVerifica
     // kubernetes/kubernetes#91630: from 1.19 on the flag is there and does nothing, from 1.22 on it is gone.
     let https = version.minor_number() >= 19 || sheet.switch("kubelet-https");
     let scheme = if https { KubeletScheme::Https } else { KubeletScheme::Http };
+    if let (false, Some(given)) = (https, sheet.given("kubelet-https")) {
+        let why = "the apiserver speaks plain HTTP with kubelets, which is not simulated";
+        sheet.gathered.unknown(
+            Component::Apiserver,
+            &given.key,
+            &given.place,
+            (&["apiserver-to-kubelet/*"], why),
+        );
+    }
     KubeletVerification {
         certificate_authority,
         client: sheet.pair("kubelet-client-certificate", "kubelet-client-key"),

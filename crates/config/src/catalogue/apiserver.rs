@@ -77,8 +77,15 @@ pub(super) const FLAGS: &[Section] = &[
             ("authentication-token-webhook-config-file", File, 8, NOW),
             ("experimental-keystone-url", Text, 8, 10),
             ("insecure-allow-any-token", Text, 8, 9),
-            ("oidc-issuer-url", Text, 8, NOW),
         ],
+    },
+    Section {
+        effect: Effect::Unknown {
+            paths: paths::USERS,
+            why: "users may come with tokens of another issuer, which are bearer tokens",
+            unless: &[""],
+        },
+        rows: &[("oidc-issuer-url", Text, 8, NOW)],
     },
     Section {
         effect: Effect::Unknown {

@@ -131,7 +131,7 @@ pub(super) fn authentication(document: &Node, file: &str, gathered: &mut Gathere
                 Component::Apiserver,
                 "jwt",
                 &at,
-                (paths::TO_API, "somebody else says who is asking"),
+                (paths::USERS, "users may come with tokens of another issuer, which are bearer tokens"),
             ),
             "anonymous" => match entry.node.at(&["enabled"]).map(|n| (&n.value, n.line)) {
                 Some((Value::Bool(enabled), line)) => {

@@ -235,14 +235,19 @@ fn settings_of_unknown_effect_name_their_paths() {
     )]);
     let unknown: Vec<_> =
         config.provenance.unknown_effect.iter().map(|u| (u.key.as_str(), u.paths[0].as_str())).collect();
-    assert_eq!(unknown, [("--oidc-issuer-url", "*-to-apiserver"), ("--feature-gates=NoSuchGate=true", "*")]);
+    assert_eq!(
+        unknown,
+        [("--oidc-issuer-url", "user-to-apiserver"), ("--feature-gates=NoSuchGate=true", "*")]
+    );
 }
 
 #[test]
 fn kubelet_https_does_nothing_from_its_deprecation_on() {
     let flags = [file("f", "kube-apiserver --kubelet-https=false\n")];
     let at = |version| ClusterConfig::read(&flags, Some(version)).expect("the flag exists");
-    assert_eq!(at("1.18").apiserver.kubelet.scheme, KubeletScheme::Http);
+    let earlier = at("1.18");
+    assert_eq!(earlier.apiserver.kubelet.scheme, KubeletScheme::Http);
+    assert!(earlier.provenance.unknown_effect.iter().any(|u| u.paths == ["apiserver-to-kubelet/*"]));
     let later = at("1.19");
     assert_eq!(later.apiserver.kubelet.scheme, KubeletScheme::Https);
     assert!(later.provenance.no_effect.iter().any(|n| n.key == "--kubelet-https"));
