@@ -35,12 +35,12 @@ pub fn run(deep: bool) -> Result<ExitCode> {
     step("tidy", &|| Ok(tidy::report(&tidy::findings()?)))?;
     let lints = ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     step("lints", &|| starts(deep, &lints))?;
-    // One selection of packages for both, since another one would have other features.
+    // One selection of packages and targets for all that follows, since another one would have other
+    // features and be compiled again; the scenarios start the binary itself.
+    step("build", &|| starts(deep, &["build", "--release", "--workspace", "--all-targets"]))?;
     let tests = ["test", "--release", "--workspace", "--no-fail-fast"];
     step("unit tests", &|| starts(deep, &[&tests[..], &["--lib", "--bins"]].concat()))?;
     if has_scenarios()? {
-        // The scenarios start the binary itself.
-        step("binary", &|| starts(deep, &["build", "--release", "--workspace", "--bins"]))?;
         step("scenarios", &|| starts(deep, &[&tests[..], &["--test", "*"]].concat()))?;
     }
     Ok(summary(&steps))
