@@ -163,9 +163,13 @@ impl Network {
         self.dirty.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the life of all sockets.
+    /// Ends the life of all sockets. The handles of tasks hold the runtime, which holds this network:
+    /// kept, they would keep all that was ever captured.
     pub(crate) fn end(&self) {
         self.alive.store(false, Ordering::Relaxed);
+        let mut state = self.state();
+        state.machines.iter_mut().for_each(|machine| machine.tasks.clear());
+        state.taps = Taps::default();
     }
 
     /// Called by the runtime before it waits: all tasks are parked.
