@@ -2,7 +2,7 @@
 //!
 //! A component is given a [`HostRef`] and nothing else. Whether sockets, clock and randomness
 //! behind it are the operating system's or a simulation's, it cannot tell. This crate must never
-//! know Kubernetes, TLS, HTTP or turmoil.
+//! know Kubernetes, TLS, HTTP or a simulator.
 
 mod disk;
 mod endpoint;
