@@ -60,6 +60,13 @@ impl Weather {
     async fn heal(&self, stage: &Stage, kind: FaultKind) {
         match kind {
             FaultKind::Crashed(node) => {
+                // It comes back when its last crash has passed, and not in between.
+                let now = stage.world.elapsed();
+                let same = |fault: &&Fault| matches!(fault.kind, FaultKind::Crashed(other) if other == node);
+                let mut crashes = self.faults.iter().filter(same);
+                if crashes.any(|crash| crash.from <= now && now < crash.from + crash.lasts) {
+                    return;
+                }
                 stage.world.faults().restart(stage.cluster.node_name(node));
                 stage.cluster.restart_node(node).await;
             }
