@@ -31,6 +31,29 @@ pub enum Flaw {
     SessionsWithoutSecrecy,
     /// The SSH client accepts any host key, whatever it was told to verify.
     SshTrustsAnyHostKey,
+    /// Clients of the apiserver check who signed its certificate, and not whose it is.
+    ClientsIgnoreServerName,
+    /// The apiserver checks who signed a kubelet's certificate, and not for which address.
+    ApiserverIgnoresKubeletAddress,
+    /// The apiserver does not compare a kubelet's certificate with the node's name (KEP-4872),
+    /// though it was told to.
+    ApiserverIgnoresKubeletNodeName,
+    /// The apiserver takes a bearer token's word without checking its signature or secret.
+    ApiserverTrustsAnyToken,
+    /// The apiserver accepts service account tokens for any audience.
+    ApiserverIgnoresTokenAudience,
+    /// The apiserver accepts service account tokens that have expired.
+    ApiserverIgnoresTokenExpiry,
+    /// The apiserver follows a kubelet's redirects to wherever they lead, with its client
+    /// certificate (as before CVE-2018-1002102 was fixed).
+    ApiserverFollowsRedirects,
+    /// The apiserver authorizes no request that asks for an upgrade.
+    ApiserverSkipsAuthorizationOfUpgrades,
+    /// The apiserver dials a node's kubelet port at addresses that it refuses elsewhere: loopback,
+    /// link-local (CVE-2022-3294).
+    ApiserverProxiesToAnyAddress,
+    /// Sequence numbers and ports of TCP connections can be predicted by whoever does not see them.
+    PredictableSequenceNumbers,
 }
 
 /// The set of flaws of a simulation.

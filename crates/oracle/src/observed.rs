@@ -172,6 +172,16 @@ pub enum Protection {
     ProofOfPossession,
     /// The server's part of the handshake was a fresh one.
     FreshHandshake,
+    /// The client found another's name in the server's certificate.
+    ServerName,
+    /// The apiserver found another node's name in the kubelet's certificate.
+    NodeName,
+    /// The server verified a bearer token's signature or secret.
+    Token,
+    /// The client followed no redirect.
+    NoRedirect,
+    /// A segment did not fit the connection's ports and sequence numbers.
+    SequenceNumbers,
 }
 
 impl Protection {
@@ -186,6 +196,11 @@ impl Protection {
             Self::Authorization => "authorization",
             Self::ProofOfPossession => "proof of possession",
             Self::FreshHandshake => "fresh handshake",
+            Self::ServerName => "server name verification",
+            Self::NodeName => "node name verification",
+            Self::Token => "token verification",
+            Self::NoRedirect => "no redirect is followed",
+            Self::SequenceNumbers => "unpredictable sequence numbers",
         }
     }
 }
