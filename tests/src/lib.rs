@@ -6,11 +6,12 @@
 mod cells;
 mod clusters;
 mod floor;
+pub mod model;
 mod runs;
 mod work;
 
 pub use cells::{Cells, Row};
 pub use clusters::{Files, Sample};
 pub use floor::Floor;
-pub use runs::{ATTACKERS, Run, plan, unit, unit_of};
+pub use runs::{ATTACKERS, Run, layout, plan, unit, unit_of};
 pub use work::Work;

@@ -9,7 +9,7 @@ use ravelin_host::Flaws;
 use ravelin_sim::Untrusted;
 
 /// Every attacker.
-pub const ATTACKERS: [Attacker; 2] = Attacker::ALL;
+pub const ATTACKERS: [Attacker; Attacker::ALL.len()] = Attacker::ALL;
 
 /// A whole run to be made, as `ravelin simulate` makes it.
 #[derive(Clone, Debug)]
@@ -26,8 +26,17 @@ impl Run {
             attackers: Vec::new(),
             untrusted: (true, true),
             want_trace: false,
+            want_packets: false,
+            twins: false,
+            fixes: false,
             commit: "unknown".to_owned(),
         })
+    }
+
+    /// With the packets kept.
+    pub fn captured(mut self) -> Self {
+        self.0.want_packets = true;
+        self
     }
 
     /// With so many nodes.
@@ -63,6 +72,18 @@ impl Run {
     /// With the trace's lines, and not only their hash.
     pub fn with_trace(mut self) -> Self {
         self.0.want_trace = true;
+        self
+    }
+
+    /// With the twins of every refusal (`--twins`).
+    pub fn twins(mut self) -> Self {
+        self.0.twins = true;
+        self
+    }
+
+    /// With controls for what is broken (`--fixes`).
+    pub fn fixes(mut self) -> Self {
+        self.0.fixes = true;
         self
     }
 
@@ -105,6 +126,15 @@ pub fn unit_of(
     run_unit(plan).unwrap_or_else(|error| panic!("the simulation ended badly: {error}"))
 }
 
+/// The machines of a cluster of so many nodes, as this attacker meets it.
+///
+/// # Panics
+/// Where they have no room.
+pub fn layout(config: &ClusterConfig, nodes: u32, attacker: Attacker) -> Layout {
+    let layout = Layout::new(config, nodes).expect("the nodes have room");
+    if attacker == Attacker::RogueNode { layout.with_rogue() } else { layout }
+}
+
 /// The plan of such a simulation, with every path.
 ///
 /// # Panics
@@ -113,7 +143,7 @@ pub fn plan(config: &ClusterConfig, attacker: Attacker, (flaws, seed): (Flaws, u
     UnitPlan {
         config: config.clone(),
         seed,
-        layout: Layout::new(config, 3).expect("three nodes have room"),
+        layout: layout(config, 3, attacker),
         attacker,
         untrusted: Untrusted::ALL,
         paths: Path::ALL.to_vec(),

@@ -5,6 +5,7 @@ mod configurations;
 mod determinism;
 mod gate;
 mod honesty;
+mod model;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?

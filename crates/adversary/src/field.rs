@@ -1,5 +1,6 @@
 //! Where an attacker acts from: its machine, and the untrusted segments.
 
+use crate::holdings::{Held, Holdings, Loot};
 use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use ravelin_host::{Connection, Flaw, HostRef, SessionSecret};
@@ -19,22 +20,38 @@ pub const STEP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Field {
     world: World,
-    host: HostRef,
+    holdings: Holdings,
+    loot: Loot,
     began: Duration,
     packets_before: usize,
 }
 
 impl Field {
-    /// The place of the machine `attacker`, from now on.
-    pub fn new(world: &World) -> Self {
-        let host = world.host("attacker");
+    /// The place of an attacker who holds this, from now on.
+    pub fn new(world: &World, holdings: &Holdings, loot: &Loot) -> Self {
         let packets_before = world.wire().packet_count();
-        Self { world: world.clone(), host, began: world.elapsed(), packets_before }
+        let (holdings, loot) = (holdings.clone(), loot.clone());
+        Self { world: world.clone(), holdings, loot, began: world.elapsed(), packets_before }
     }
 
-    /// The attacker's machine.
+    /// The attacker's own machine (or pod).
     pub fn host(&self) -> &HostRef {
-        &self.host
+        &self.holdings.host
+    }
+
+    /// What it began with.
+    pub fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// What it gained on this path.
+    pub fn loot(&self) -> &Loot {
+        &self.loot
+    }
+
+    /// Every credential that it may show: its own first.
+    pub fn credentials(&self) -> Vec<Held> {
+        self.holdings.credentials.iter().cloned().chain(self.loot.all()).collect()
     }
 
     /// The untrusted segments.
@@ -59,7 +76,7 @@ impl Field {
 
     /// The session secrets that the attacker knows: none, unless sessions have no secrecy.
     pub fn known_secrets(&self) -> Secrets {
-        if self.host.flaws().has(Flaw::SessionsWithoutSecrecy) {
+        if self.host().flaws().has(Flaw::SessionsWithoutSecrecy) {
             secrets(&self.world.secrets())
         } else {
             Secrets::default()
@@ -74,10 +91,14 @@ impl Field {
     /// A connection of the attacker's own.
     ///
     /// # Errors
-    /// As `Host::connect`, within [`STEP`].
+    /// As `connect(2)`, within [`STEP`].
     pub async fn connect(&self, to: SocketAddr) -> std::io::Result<Connection> {
-        let to = to.into();
-        tokio::time::timeout(STEP, self.host.connect(&to)).await.map_err(|_| std::io::ErrorKind::TimedOut)?
+        let (wire, endpoint) = (self.wire(), to.into());
+        let connecting: LocalBoxFuture<'_, std::io::Result<Connection>> = match self.holdings.place {
+            Some(place) => Box::pin(wire.connect_as(Some(place), to)),
+            None => Box::pin(self.host().connect(&endpoint)),
+        };
+        tokio::time::timeout(STEP, connecting).await.map_err(|_| std::io::ErrorKind::TimedOut)?
     }
 
     /// Names a flow from the attacker's machine, for people.

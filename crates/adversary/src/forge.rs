@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// What the attacker writes into whatever it changes, so that it can be found again.
 pub const MARK: &str = "altered-by-the-impostor";
 
+/// The `limitBytes` of a request that a redirect asks for, so that it is known where it was executed.
+pub const REDIRECTED_LIMIT: u64 = 666_000_000_000_007;
+
 /// Who vouches for a forged certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Issuer {
@@ -17,10 +20,18 @@ pub enum Issuer {
     Itself,
     /// An authority of the attacker's that bears the genuine one's name.
     OwnAuthority,
+    /// Nobody needs to: it is a genuine one that the attacker holds, by its number among
+    /// [`Holdings::servers`](crate::Holdings::servers).
+    Held(usize),
 }
 
-/// A certificate for the server's own names.
+/// A certificate for the server's own names, or one that the attacker holds.
 pub fn server(field: &Field, target: &Target, issuer: Issuer) -> Identity {
+    if let Issuer::Held(number) = issuer
+        && let Some(held) = field.holdings().servers.get(number)
+    {
+        return held.identity.clone();
+    }
     let name = target.names.first().map_or_else(|| "server".to_owned(), ToString::to_string);
     let mut profile = profile(field, Subject::new(name, &[]), Usage::Server);
     profile.sans.clone_from(&target.names);
@@ -42,7 +53,7 @@ fn certify(field: &Field, target: &Target, issuer: Issuer, profile: &Profile) ->
     let mut entropy = field.host().entropy("forged-certificate");
     match issuer {
         Issuer::Itself => self_signed(profile, &mut entropy),
-        Issuer::OwnAuthority => {
+        Issuer::OwnAuthority | Issuer::Held(_) => {
             let key = KeyPair::generate(&mut entropy);
             let (from, until) = (profile.not_before, profile.not_after);
             let authority = Authority::new(&target.authority, key, from, until, &mut entropy);
@@ -87,10 +98,16 @@ pub fn altered_answer(mut answer: Answer) -> Answer {
     answer
 }
 
+/// An answer that sends its reader to another server.
+pub fn redirect(to: &str) -> Answer {
+    let content_type = "text/plain".to_owned();
+    Answer { status: 307, content_type, location: Some(to.to_owned()), body: Vec::new() }
+}
+
 /// An answer made up from nothing.
 pub fn made_up_answer() -> Answer {
     let body =
         serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "message": MARK});
     let content_type = "application/json".to_owned();
-    Answer { status: 200, content_type, body: body.to_string().into_bytes() }
+    Answer { status: 200, content_type, location: None, body: body.to_string().into_bytes() }
 }

@@ -4,13 +4,13 @@ use crate::notes::Notes;
 use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use ravelin_host::BoxedStream;
+use ravelin_host::{BoxedStream, Connection, Endpoint, Listener};
 use ravelin_oracle::{Property, Protection};
 use ravelin_sim::{Divert, DivertGuard};
 use ravelin_tunnel::SshKey;
 use ravelin_tunnel::danger::{self, Victim};
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,8 +42,12 @@ const HOST_KEY_AIMS: &[Property] = &[
 /// The man in the middle at work: diverts while it lives.
 pub struct Interception<'a> {
     notes: &'a Notes<'a>,
-    _guards: Vec<DivertGuard>,
+    guards: RefCell<Vec<DivertGuard>>,
     tunnels: Option<Tunnels<'a>>,
+    /// Where connections come by themselves, and the genuine servers that they are meant for.
+    own: Vec<(Box<dyn Listener>, SocketAddr)>,
+    /// The genuine servers of diverted connections to the attacker's own addresses.
+    genuine: BTreeMap<SocketAddr, SocketAddr>,
 }
 
 /// The SSH connections that ended at the attacker's machine.
@@ -81,9 +85,8 @@ impl<'a> Interception<'a> {
                 })
             }
         };
-        let rule = |to: &SocketAddr| Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) };
         let guards = at.iter().map(|to| field.wire().divert(rule(to))).collect();
-        let interception = Self { notes, _guards: guards, tunnels };
+        let interception = Self { tunnels, guards: RefCell::new(guards), ..Self::idle(notes) };
         if let Some(tunnels) = &interception.tunnels {
             let cut = field.cut(target);
             notes.tell(format!("cut {} SSH connections", cut.len()));
@@ -94,8 +97,41 @@ impl<'a> Interception<'a> {
         interception
     }
 
+    fn idle(notes: &'a Notes<'a>) -> Self {
+        let (guards, genuine) = (RefCell::default(), BTreeMap::new());
+        Self { notes, guards, tunnels: None, own: Vec::new(), genuine }
+    }
+
+    /// Waits at the attacker's own address for connections that were led there; each port stands
+    /// for a genuine server.
+    pub async fn await_at(notes: &'a Notes<'a>, genuine: &BTreeMap<u16, SocketAddr>) -> Self {
+        let (field, mut waiting) = (notes.field(), Self::idle(notes));
+        let Some(here) = field.holdings().address() else { return waiting };
+        for (port, server) in genuine {
+            let at = SocketAddr::new(here, *port);
+            if field.holdings().place.is_none() {
+                // Where it cannot listen, nobody will come.
+                let listener = field.host().listen(&at.into()).await.ok();
+                waiting.own.extend(listener.map(|listener| (listener, *server)));
+            } else {
+                // It owns the packets of that machine, whoever listens there.
+                waiting.guards.borrow_mut().push(field.wire().divert(rule(&at)));
+                waiting.genuine.insert(at, *server);
+            }
+        }
+        waiting
+    }
+
+    /// Takes no further connection.
+    pub fn stop(&self) {
+        self.guards.borrow_mut().clear();
+    }
+
     /// The next connection of the path.
     pub async fn next(&self) -> Intercepted {
+        if !self.own.is_empty() {
+            return self.arrived().await;
+        }
         loop {
             match &self.tunnels {
                 None => {
@@ -114,9 +150,24 @@ impl<'a> Interception<'a> {
         }
     }
 
+    /// The next connection to one of the attacker's own ports.
+    async fn arrived(&self) -> Intercepted {
+        loop {
+            let accepting = self.own.iter().map(|(listener, genuine)| {
+                Box::pin(async move { (listener.accept().await, *genuine) })
+            });
+            let (accepted, genuine) = futures_util::future::select_all(accepting).await.0;
+            if let Ok(Connection { stream, peer: Endpoint::Tcp(source), .. }) = accepted {
+                self.notes.tell(format!("{source} > {genuine}: the connection was led to the attacker"));
+                return Intercepted { stream, original: genuine, source };
+            }
+        }
+    }
+
     async fn diverted(&self) -> Option<Intercepted> {
         let diverted = self.notes.field().wire().diverted().accept().await.ok()?;
         let (source, original) = (diverted.source, diverted.original);
+        let original = self.genuine.get(&original).copied().unwrap_or(original);
         self.notes.tell(format!("{source} > {original}: took the server's place"));
         Some(Intercepted { stream: diverted.connection.stream, original, source })
     }
@@ -166,6 +217,10 @@ impl<'a> Interception<'a> {
             }
         }
     }
+}
+
+fn rule(to: &SocketAddr) -> Divert {
+    Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) }
 }
 
 /// Plays the SSH server to one client.

@@ -1,22 +1,27 @@
 //! Attackers and their tactics, from packets up.
 //!
-//! An attacker holds a machine on the untrusted segments, what it read there, and what is public:
-//! names, addresses, certificates. It is judged by others: a [`Tactic`] only says what its machine
+//! An attacker holds a machine, its credentials where it has any, what it could read, and what is
+//! public: names, addresses, certificates. It is judged by others: a [`Tactic`] only says what its machine
 //! holds, what it achieved and who refused it. This crate must never know the configuration.
 
 mod attacker;
 mod field;
 mod forge;
+mod holdings;
 mod intercept;
 mod listen;
 mod notes;
 mod speak;
 mod tactics;
 mod target;
+mod treasure;
 
 pub use attacker::{Attacker, Untouched};
 pub use field::{Field, Probe};
-pub use forge::MARK;
+pub use forge::{MARK, REDIRECTED_LIMIT};
+pub use holdings::{Held, Holdings, Loot, Secret, ServerIdentity};
 pub use listen::{Heard, hear, read, tokens};
-pub use tactics::{Tactic, tactics};
-pub use target::{Ask, ClientProof, ServerKind, Speaks, Target, Transport};
+pub use tactics::{Tactic, most_tactics, tactics};
+pub use target::{
+    Ask, Claim, ClientProof, ServerKind, Speaks, Stale, Target, TokenShape, Transport,
+};

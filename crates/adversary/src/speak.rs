@@ -71,6 +71,8 @@ pub struct Answer {
     pub status: u16,
     /// The content type.
     pub content_type: String,
+    /// Where it sends its reader.
+    pub location: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -81,8 +83,10 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let headers = vec![("content-type".to_owned(), self.content_type.clone())];
+    /// The answer as it is sent.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut headers = vec![("content-type".to_owned(), self.content_type.clone())];
+        headers.extend(self.location.clone().map(|to| ("location".to_owned(), to)));
         encode(format!("HTTP/1.1 {} Whatever\r\n", self.status), &headers, &self.body)
     }
 }
@@ -118,7 +122,8 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
             let whole = response.end == BodyEnd::Complete || !open && response.end == BodyEnd::UntilClose;
             if let (StartLine::Response { status }, true) = (&response.start, whole) {
                 let content_type = response.header("content-type").unwrap_or("text/plain").to_owned();
-                return Ok(Answer { status: *status, content_type, body: response.body });
+                let location = response.header("location").map(str::to_owned);
+                return Ok(Answer { status: *status, content_type, location, body: response.body });
             }
         }
         match more {

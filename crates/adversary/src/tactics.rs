@@ -3,17 +3,24 @@
 mod anonymous;
 mod capture;
 mod certificate;
+mod claim;
+mod direct;
+mod inject;
+mod join;
+mod own;
 mod replay;
 mod spend;
 mod terminate;
+mod token;
 
 use crate::attacker::Attacker;
 use crate::field::{Field, Probe};
 use crate::forge::Issuer;
-use crate::target::{ClientProof, ServerKind, Speaks, Target, Transport};
+use crate::holdings::Holdings;
+use crate::target::{ClientProof, ServerKind, Speaks, Target, TokenShape, Transport};
 use async_trait::async_trait;
 use ravelin_oracle::Attempt;
-use terminate::Then;
+use terminate::{Terminate, Then};
 
 /// One way to attack a path.
 #[async_trait(?Send)]
@@ -25,35 +32,80 @@ pub trait Tactic {
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt;
 }
 
-/// The tactics of an attacker that make sense on a path, in the order in which they are tried.
-pub fn tactics(attacker: Attacker, target: &Target) -> Vec<Box<dyn Tactic>> {
-    let guarded = target.server != ServerKind::Workload;
-    let secure = target.speaks == Speaks::Https;
-    let replays = guarded && secure && target.transport == Transport::Direct;
-    let mut tactics: Vec<Box<dyn Tactic>> = Vec::new();
+/// The longest list of tactics that an attacker has on any path.
+pub fn most_tactics(attacker: Attacker) -> u32 {
     match attacker {
-        Attacker::Eavesdropper => tactics.push(Box::new(capture::Capture)),
-        Attacker::Impostor => {
-            tactics.extend(terminations(target));
-            if guarded {
-                tactics.push(Box::new(anonymous::Anonymous));
-                tactics.push(Box::new(certificate::Forged(Issuer::Itself)));
-                tactics.push(Box::new(certificate::Forged(Issuer::OwnAuthority)));
-            }
-            if matches!(target.proof, ClientProof::Certificate(_)) {
-                tactics.push(Box::new(certificate::WithoutItsKey));
-            }
+        Attacker::Eavesdropper => 2,
+        Attacker::Impostor => 10,
+        Attacker::RogueNode => 16,
+        Attacker::RoguePod | Attacker::Outsider | Attacker::TokenThief => 8,
+    }
+}
+
+type Tactics = Vec<Box<dyn Tactic>>;
+
+/// The tactics of an attacker that make sense on a path, in the order in which they are tried.
+pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tactics {
+    let mut tactics: Tactics = Vec::new();
+    if target.is_asked_directly {
+        tactics.push(Box::new(direct::AskDirectly));
+        if !target.treasures.is_empty() {
+            tactics.push(Box::new(direct::TakeCredentials));
+        }
+        return tactics;
+    }
+    if attacker == Attacker::Eavesdropper {
+        tactics.push(Box::new(capture::Capture));
+    } else {
+        if attacker.is_on_the_path() {
+            tactics.extend(terminations(holdings, target));
+        }
+        tactics.extend(requests(target));
+        if is_guarded(target) && !holdings.credentials.is_empty() {
+            tactics.push(Box::new(own::OwnCredentials));
+        }
+        if attacker != Attacker::Impostor && !target.claims.is_empty() {
+            tactics.push(Box::new(claim::ClaimAddress));
+        }
+        if !attacker.is_on_the_path() && target.speaks == Speaks::Http {
+            tactics.push(Box::new(inject::BlindInjection));
         }
     }
-    if replays {
+    let replays = is_guarded(target) && target.speaks == Speaks::Https;
+    if replays && attacker.is_on_the_path() && target.transport == Transport::Direct {
         tactics.push(Box::new(replay::Replay));
     }
     tactics
 }
 
-fn terminations(target: &Target) -> Vec<Box<dyn Tactic>> {
-    let mut found: Vec<Box<dyn Tactic>> = Vec::new();
-    let mut push = |issuer, then| found.push(Box::new(terminate::Terminate { issuer, then }));
+/// Does the server ask who its clients are?
+fn is_guarded(target: &Target) -> bool {
+    target.server != ServerKind::Workload
+}
+
+/// Requests of the attacker's own, in the client's name or in nobody's.
+fn requests(target: &Target) -> Tactics {
+    let mut found: Tactics = Vec::new();
+    if is_guarded(target) {
+        found.push(Box::new(anonymous::Anonymous));
+        found.push(Box::new(certificate::Forged(Issuer::Itself)));
+        found.push(Box::new(certificate::Forged(Issuer::OwnAuthority)));
+    }
+    if matches!(target.proof, ClientProof::Certificate(_)) {
+        found.push(Box::new(certificate::WithoutItsKey));
+    }
+    if target.token != TokenShape::None {
+        found.push(Box::new(token::ForgedToken));
+    }
+    if !target.stale.is_empty() {
+        found.push(Box::new(token::StaleToken));
+    }
+    found
+}
+
+fn terminations(holdings: &Holdings, target: &Target) -> Tactics {
+    let mut found: Tactics = Vec::new();
+    let mut push = |issuer, then| found.push(Box::new(Terminate::new(issuer, then)) as Box<dyn Tactic>);
     if target.speaks == Speaks::Http {
         push(None, Then::Forge);
         push(None, Then::Relay);
@@ -64,6 +116,19 @@ fn terminations(target: &Target) -> Vec<Box<dyn Tactic>> {
     push(Some(Issuer::OwnAuthority), Then::Relay);
     if matches!(target.proof, ClientProof::Token) {
         push(Some(Issuer::OwnAuthority), Then::RelayWithCredentials);
+    }
+    let redirects = target.elsewhere.is_some() && target.transport == Transport::Direct;
+    if redirects {
+        push(Some(Issuer::OwnAuthority), Then::Redirect);
+    }
+    if !is_guarded(target) {
+        return found;
+    }
+    for number in 0..holdings.servers.len() {
+        push(Some(Issuer::Held(number)), Then::Forge);
+        if redirects {
+            push(Some(Issuer::Held(number)), Then::Redirect);
+        }
     }
     found
 }

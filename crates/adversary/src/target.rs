@@ -1,5 +1,8 @@
 //! What an attacker knows of the path it attacks: all of it public.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ravelin_oracle::Property;
 use ravelin_pki::{CertificateDer, San, Subject};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +16,8 @@ pub struct Target {
     pub servers: BTreeSet<SocketAddr>,
     /// What is spoken there.
     pub speaks: Speaks,
+    /// The servers among them that speak plain HTTP all the same.
+    pub plain: BTreeSet<SocketAddr>,
     /// What kind of server answers.
     pub server: ServerKind,
     /// The names that a certificate of that server carries.
@@ -25,6 +30,22 @@ pub struct Target {
     pub client: Subject,
     /// Requests that only the path's client (or somebody as privileged) may make.
     pub asks: Vec<Ask>,
+    /// More such requests, for whoever has credentials of its own: who may not change a thing may
+    /// read it.
+    pub reads: Vec<Ask>,
+    /// Requests whose answers hold a credential.
+    pub treasures: Vec<Ask>,
+    /// The attacker itself is the client: nobody else's use of the path is attacked.
+    pub is_asked_directly: bool,
+    /// The objects that decide where the apiserver's connections of this path go.
+    pub claims: Vec<Claim>,
+    /// What a token of the path's client looks like, where it has one.
+    pub token: TokenShape,
+    /// Tokens of the path's client that are no longer, or nowhere here, good.
+    pub stale: Vec<(Stale, String)>,
+    /// Where a server that redirects would send the path's client: another genuine server, and a
+    /// request there that the client did not make.
+    pub elsewhere: Option<(SocketAddr, String)>,
     /// The apiserver, where captured credentials are tried.
     pub apiserver: SocketAddr,
     /// What is asked there with them; nobody without credentials may have it.
@@ -36,11 +57,99 @@ pub struct Target {
 }
 
 impl Target {
+    /// What one of the requests in [`Target::asks`] would break where it succeeds: the apiserver
+    /// answers with the whole object, and so with what the client wrote into it.
+    pub fn stakes(&self) -> Vec<Property> {
+        let mut stakes = vec![Property::ResponseSecret, Property::AccessControlled];
+        if self.server == ServerKind::Apiserver {
+            stakes.push(Property::RequestSecret);
+        }
+        stakes
+    }
+
+    /// What is spoken at one of the servers: most paths have one kind only.
+    pub fn speaks_at(&self, server: SocketAddr) -> Speaks {
+        if self.plain.contains(&server) { Speaks::Http } else { self.speaks }
+    }
+
     /// Does a packet between these two addresses belong to the path?
     pub fn joins(&self, one: IpAddr, other: IpAddr) -> bool {
         let (from, to) = &self.ends;
         from.contains(&one) && to.contains(&other) || from.contains(&other) && to.contains(&one)
     }
+}
+
+/// An object whose change leads the apiserver's connections elsewhere.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// For people: `the address of node-1`.
+    pub what: String,
+    /// The path of the object's status.
+    pub path: String,
+    /// The merge patch; [`Claim::HERE`] stands for the attacker's address.
+    pub patch: serde_json::Value,
+    /// The merge patch that puts everything back.
+    pub undo: serde_json::Value,
+}
+
+impl Claim {
+    /// Stands for the attacker's address in a patch.
+    pub const HERE: &str = "HERE";
+
+    /// The patch that leads to an address.
+    pub fn leading_to(&self, address: IpAddr) -> serde_json::Value {
+        let text = self.patch.to_string().replace(Self::HERE, &address.to_string());
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+/// What a client's bearer token looks like: all but what makes it secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenShape {
+    /// The client has none.
+    None,
+    /// A service account's, with its claims (RFC 7519).
+    Jwt {
+        /// The protected header.
+        header: serde_json::Value,
+        /// The claims.
+        claims: serde_json::Value,
+    },
+    /// A bootstrap token's, with its public id.
+    Bootstrap {
+        /// The id.
+        id: String,
+    },
+    /// A word that means nothing.
+    Opaque,
+}
+
+impl TokenShape {
+    /// The shape of a token. What made it secret is left behind.
+    pub fn of(token: &str) -> Self {
+        let part = |text: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let parts: Vec<&str> = token.split('.').collect();
+        match parts[..] {
+            [header, claims, _] => match (part(header), part(claims)) {
+                (Some(header), Some(claims)) => Self::Jwt { header, claims },
+                _ => Self::Opaque,
+            },
+            [id, secret] if id.len() == 6 && secret.len() == 16 => Self::Bootstrap { id: id.to_owned() },
+            _ => Self::Opaque,
+        }
+    }
+}
+
+/// Why a genuine token is not good here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stale {
+    /// It has expired.
+    Expired,
+    /// It is for another audience.
+    OtherAudience,
 }
 
 /// How a path's bytes cross the network.
@@ -70,6 +179,8 @@ pub enum ServerKind {
     Kubelet,
     /// Somebody's server in a pod: Kubernetes asks nobody there who they are.
     Workload,
+    /// A port of another control-plane component, or a port that asks nobody who they are.
+    Port,
 }
 
 /// How a client proves who it is.
@@ -100,6 +211,12 @@ impl Ask {
     /// Reads something.
     pub fn get(path: &str, what: &'static str) -> Self {
         Self { method: "GET", path: path.to_owned(), body: None, what }
+    }
+
+    /// Creates something, or has something done.
+    pub fn post(path: &str, body: Option<&serde_json::Value>, what: &'static str) -> Self {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        Self { method: "POST", path: path.to_owned(), body, what }
     }
 
     /// Changes something, and reads what became of it.

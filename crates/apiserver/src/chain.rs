@@ -1,33 +1,50 @@
 //! One request from its head to its answer: authenticate, authorize, admit, serve.
 //!
 //! Each step needs what the one before it proved: without a user nothing is authorized, without a
-//! [`Permit`](ravelin_auth::Permit) nothing is served. Auditing and impersonation belong between
-//! the first two.
+//! [`Permit`] nothing is served. Auditing and impersonation belong between
+//! the first two. On the insecure port nobody is authenticated and nothing authorized: whoever
+//! reaches it is the same almighty user (`pkg/kubeapiserver/server/insecure_handler.go`).
 
 use crate::answer;
 use crate::authenticate::authenticate;
+use crate::authorization::Authorization;
 use crate::resources;
 use crate::server::{Asked, Server};
 use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::CONNECTION;
 use ravelin_api::{Query, RequestInfo, Status};
-use ravelin_auth::{Attributes, UserInfo};
-use ravelin_host::field;
+use ravelin_auth::{Attributes, Permit, UserInfo, names};
+use ravelin_host::{Flaw, field};
 use ravelin_transport::{Handler, PeerInfo, Request, Response};
 use std::sync::Arc;
 
-/// Answers the requests of the secure port.
-pub(crate) struct Chain(pub(crate) Arc<Server>);
+/// Whom the insecure port takes everybody for.
+const UNSECURED: &str = "system:unsecured";
+
+/// Answers the requests of one port.
+pub(crate) struct Chain {
+    pub(crate) server: Arc<Server>,
+    pub(crate) port: Port,
+}
+
+/// Who is let in where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// Whoever is authenticated, to what is authorized.
+    Secure,
+    /// Everybody, to everything.
+    Insecure,
+}
 
 #[async_trait]
 impl Handler for Chain {
     async fn handle(&self, request: Request, peer: &PeerInfo) -> Response {
-        let server = &self.0;
+        let server = &self.server;
         let path = request.uri().path().to_owned();
         let method = request.method().as_str().to_ascii_lowercase();
         let mut seen = Seen { user: String::new(), verb: method };
-        let answer = match answer_to(server, request, peer, &mut seen).await {
+        let answer = match self.answer_to(request, peer, &mut seen).await {
             Ok(answer) => answer,
             Err(status) => answer::status(&status),
         };
@@ -50,35 +67,56 @@ struct Seen {
     verb: String,
 }
 
-async fn answer_to(
-    server: &Arc<Server>,
-    request: Request,
-    peer: &PeerInfo,
-    seen: &mut Seen,
-) -> Result<Response, Status> {
-    let (head, body) = request.into_parts();
-    let query = head.uri.query().unwrap_or_default();
-    let info = RequestInfo::parse(head.method.as_str(), head.uri.path(), query)
-        .map_err(|bad| Status::bad_request(bad.to_string()))?;
-    seen.verb.clone_from(&info.verb);
-    let user = authenticate(server, &head.headers, peer).map_err(|_| Status::unauthorized())?;
-    seen.user.clone_from(&user.name);
-    refuse_impersonation(&head.headers)?;
-    let permit = authorize(server, user, &info)?;
-    let asked = Asked {
-        info,
-        query: Query::parse(query),
-        method: head.method,
-        headers: head.headers,
-        peer: peer.address.clone(),
-        body,
-        uri: head.uri,
-    };
-    refuse_upgrade(&asked)?;
-    resources::serve(server, permit, asked).await
+impl Chain {
+    async fn answer_to(
+        &self,
+        request: Request,
+        peer: &PeerInfo,
+        seen: &mut Seen,
+    ) -> Result<Response, Status> {
+        let (head, body) = request.into_parts();
+        let query = head.uri.query().unwrap_or_default();
+        let info = RequestInfo::parse(head.method.as_str(), head.uri.path(), query)
+            .map_err(|bad| Status::bad_request(bad.to_string()))?;
+        seen.verb.clone_from(&info.verb);
+        let user = match self.port {
+            Port::Insecure => UserInfo::new(UNSECURED, &[names::MASTERS]).authenticated(),
+            Port::Secure => {
+                authenticate(&self.server, &head.headers, peer).map_err(|_| Status::unauthorized())?
+            }
+        };
+        seen.user.clone_from(&user.name);
+        refuse_impersonation(&head.headers)?;
+        let permit = self.permit(user, (&info, &head.headers))?;
+        let asked = Asked {
+            info,
+            query: Query::parse(query),
+            method: head.method,
+            headers: head.headers,
+            peer: peer.address.clone(),
+            body,
+            uri: head.uri,
+        };
+        resources::serve(&self.server, permit, asked).await
+    }
+
+    /// Leave for a request. One that asks for an upgrade is refused after that, so that a stranger
+    /// learns no more than from any other.
+    fn permit(&self, user: UserInfo, (info, headers): (&RequestInfo, &HeaderMap)) -> Result<Permit, Status> {
+        let upgrade = asks_for_upgrade(headers);
+        let unauthorized = self.server.host.flaws().has(Flaw::ApiserverSkipsAuthorizationOfUpgrades);
+        if self.port == Port::Insecure || upgrade && unauthorized {
+            return Ok(Authorization::danger_unasked(Attributes::of_request(user, info)));
+        }
+        let permit = authorize(&self.server, user, info)?;
+        if upgrade {
+            return Err(Status::bad_request("upgrade requests are not supported by this server"));
+        }
+        Ok(permit)
+    }
 }
 
-fn authorize(server: &Server, user: UserInfo, info: &RequestInfo) -> Result<ravelin_auth::Permit, Status> {
+fn authorize(server: &Server, user: UserInfo, info: &RequestInfo) -> Result<Permit, Status> {
     let attributes = Attributes::of_request(user, info);
     let decided = server.authorization.authorize(server, attributes);
     let (attributes, allowed) = match &decided {
@@ -111,12 +149,7 @@ fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Status> {
     Ok(())
 }
 
-fn refuse_upgrade(asked: &Asked) -> Result<(), Status> {
-    let tokens = asked.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrades =
-        tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    if upgrades {
-        return Err(Status::bad_request("upgrade requests are not supported by this server"));
-    }
-    Ok(())
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
 }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 pub struct ApiserverConfig {
     /// Where it listens (`--bind-address`, `--secure-port`).
     pub secure: SocketAddr,
+    /// Where it listens without TLS, and allows everything to everybody (`--insecure-bind-address`,
+    /// `--insecure-port`); with `None` it does not.
+    pub insecure: Option<SocketAddr>,
     /// Under which address the cluster knows it (`--advertise-address`).
     pub advertise: SocketAddr,
     /// What it presents (`--tls-cert-file`, `--tls-private-key-file`).
@@ -46,6 +49,7 @@ impl fmt::Debug for ApiserverConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiserverConfig")
             .field("secure", &self.secure)
+            .field("insecure", &self.insecure)
             .field("authorization", &self.authorization)
             .field("egress", &self.egress.name())
             .finish_non_exhaustive()
@@ -59,6 +63,9 @@ pub struct KubeletClientConfig {
     pub identity: Option<Identity>,
     /// How it judges them (`--kubelet-certificate-authority`; without it any certificate will do).
     pub trust: ServerTrust,
+    /// Must their certificates also name the node that was meant, as `system:node:<name>`
+    /// (`--enable-kubelet-cert-cn-validation`, KEP-4872)? Not where any certificate will do.
+    pub cert_cn_validation: bool,
     /// Which of a node's addresses to use, best first (`--kubelet-preferred-address-types`).
     pub preferred_address_types: Vec<String>,
     /// Where a kubelet listens that does not say so.

@@ -30,7 +30,7 @@ impl Server {
         store: Arc<Store>,
         tokens: TokenAuthenticator,
     ) -> Self {
-        let authorization = Authorization::new(config.authorization.clone());
+        let authorization = Authorization::new(config.authorization.clone(), config.kubernetes_version);
         Self { host, config, store, tokens, authorization, allocation: Mutex::new(()) }
     }
 

@@ -1,13 +1,14 @@
 //! Starting and stopping.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Port};
 use crate::config::ApiserverConfig;
 use crate::seed;
 use crate::server::Server;
 use crate::store::Store;
-use ravelin_auth::token::{BadTokenFile, ServiceAccountIssuer, StaticTokens, TokenAuthenticator};
-use ravelin_host::{Endpoint, Flaw, HostRef, Task};
+use ravelin_auth::token::{BadTokenFile, Leniency, ServiceAccountIssuer, StaticTokens, TokenAuthenticator};
+use ravelin_host::{Endpoint, Flaw, HostRef, Listener, Task};
 use ravelin_transport::TlsServer;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// An apiserver.
@@ -19,7 +20,7 @@ pub struct Running {
     store: Arc<Store>,
     tls: Arc<TlsServer>,
     local: Endpoint,
-    _task: Task,
+    _tasks: Vec<Task>,
 }
 
 /// Why an apiserver did not start.
@@ -30,7 +31,7 @@ pub enum StartError {
     #[error("cannot listen on {address}")]
     Listen {
         /// Which address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why not.
         #[source]
         source: std::io::Error,
@@ -70,13 +71,18 @@ impl Apiserver {
             static_tokens: static_tokens.map_err(StartError::StaticTokens)?,
             service_accounts: ServiceAccountIssuer::new(config.service_accounts.clone()),
             bootstrap_tokens: config.bootstrap_tokens,
+            leniency: Leniency {
+                danger_unproven: host.flaws().has(Flaw::ApiserverTrustsAnyToken),
+                danger_any_audience: host.flaws().has(Flaw::ApiserverIgnoresTokenAudience),
+                danger_expired: host.flaws().has(Flaw::ApiserverIgnoresTokenExpiry),
+            },
         };
         seed::seed(&store);
-        let address = config.secure;
-        let listener = host
-            .listen(&Endpoint::Tcp(address))
-            .await
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen(&host, config.secure).await?;
+        let insecure = match config.insecure {
+            Some(address) => Some(listen(&host, address).await?),
+            None => None,
+        };
         let local = listener.local();
         let mut tls = TlsServer::new(config.tls.clone());
         // Without a client CA the real server asks for no certificate either.
@@ -85,14 +91,19 @@ impl Apiserver {
         }
         let tls = Arc::new(tls);
         let server = Arc::new(Server::new(Arc::clone(&host), config, Arc::clone(&store), tokens));
-        let serving = ravelin_transport::Server {
-            host,
-            listener,
-            tls: Some(Arc::clone(&tls)),
-            handler: Arc::new(Chain(server)),
+        let serve = |listener, tls, port| {
+            let handler = Arc::new(Chain { server: Arc::clone(&server), port });
+            ravelin_transport::Server { host: Arc::clone(&host), listener, tls, handler }.run()
         };
-        Ok(Running { store, tls, local, _task: serving.run() })
+        let mut tasks = vec![serve(listener, Some(Arc::clone(&tls)), Port::Secure)];
+        tasks.extend(insecure.map(|listener| serve(listener, None, Port::Insecure)));
+        Ok(Running { store, tls, local, _tasks: tasks })
     }
+}
+
+async fn listen(host: &HostRef, address: SocketAddr) -> Result<Box<dyn Listener>, StartError> {
+    let listener = host.listen(&Endpoint::Tcp(address)).await;
+    listener.map_err(|source| StartError::Listen { address, source })
 }
 
 impl Running {
@@ -101,7 +112,7 @@ impl Running {
         Arc::clone(&self.store)
     }
 
-    /// Where it listens.
+    /// Where its secure port listens.
     pub fn local(&self) -> &Endpoint {
         &self.local
     }

@@ -4,4 +4,6 @@ mod stage;
 
 mod access;
 mod egress;
+mod flaws;
+mod insecure;
 mod objects;

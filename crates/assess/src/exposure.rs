@@ -1,15 +1,24 @@
-//! Counting the packets of a path on the segments that an attacker touches.
+//! Counting the packets of a path that an attacker touches.
 
 use crate::stage::Stage;
-use ravelin_adversary::Target;
-use ravelin_sim::Untrusted;
+use ravelin_adversary::{Attacker, Target};
 
-/// How many packets of the path crossed an untrusted segment, of those that came after the first
-/// `before`. The attacker's own are not the path's.
-pub fn count(stage: &Stage, target: &Target, untrusted: &Untrusted, before: usize) -> u64 {
+/// How many packets of the path the attacker touched, of those that came after the first `before`.
+/// Its own are not the path's, unless it is the path's client: then those count that it was
+/// answered.
+pub fn count(stage: &Stage, target: &Target, attacker: Attacker, before: usize) -> u64 {
+    let own = stage.attackers_addresses();
     let packets = stage.world.wire().packets_since(before);
     let ours = packets.iter().filter(|packet| {
-        packet.segment.is_untrusted(untrusted) && target.joins(packet.source.ip(), packet.destination.ip())
+        let (from, to) = (packet.source, packet.destination);
+        if target.is_asked_directly {
+            return target.servers.contains(&from) && own.contains(&to.ip());
+        }
+        if attacker.is_on_the_path() {
+            return packet.touched && !packet.by_attacker && target.joins(from.ip(), to.ip());
+        }
+        // Who is not on the path has only what comes to its own addresses.
+        target.ends.0.contains(&from.ip()) && own.contains(&to.ip()) && packet.flags.syn && !packet.flags.ack
     });
     ours.count() as u64
 }

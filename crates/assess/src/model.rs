@@ -3,10 +3,14 @@
 //! The field names and their order are the JSON's. Everything but [`Report::commit`] and
 //! [`Report::wall_ms`] is the same for the same seed. How it is shown is the crate `report`'s job.
 
+mod capture;
+
+pub use capture::{Capture, CapturedPacket};
 pub use ravelin_oracle::{Property, State};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 /// The name of this format and its version.
 pub const SCHEMA: &str = "ravelin.report/v1";
@@ -117,8 +121,13 @@ pub struct Verdict {
     pub failed_closed: Option<bool>,
     /// The state of each property.
     pub properties: BTreeMap<Property, PropertyVerdict>,
-    /// Settings that were shown to help; filled by controls only.
-    pub fix: Vec<String>,
+    /// What was shown to help, the smallest change first: with it every property of this verdict
+    /// holds and the path still works. Filled by `--fixes` only.
+    pub fix: Vec<Fix>,
+    /// How many changes were tried for `fix`; nothing where nobody asked or nothing is broken. With
+    /// an empty `fix`, no setting that bears on the evidence helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controls: Option<u32>,
 }
 
 impl Verdict {
@@ -158,6 +167,10 @@ pub struct PropertyVerdict {
     /// Why it was not tested, or does not apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// For a property that was held: what each tactic that was refused comes to without the
+    /// protection that refused it. Filled by `--twins` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<TwinRun>,
 }
 
 impl PropertyVerdict {
@@ -170,8 +183,68 @@ impl PropertyVerdict {
             refused_by: BTreeSet::new(),
             counted: None,
             reason: None,
+            twins: Vec::new(),
         }
     }
+}
+
+/// A tactic that a protection refused, tried again without it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TwinRun {
+    /// The tactic.
+    pub tactic: String,
+    /// The protections that were taken away: the one that refused, then those that refused the same
+    /// tactic after it (defence in depth).
+    pub without: Vec<String>,
+    /// Did the tactic then break the property?
+    pub state: TwinState,
+}
+
+/// What a twin came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TwinState {
+    /// The tactic broke the property: what was refused was an attack.
+    Broken,
+    /// It did not, so this refusal proves nothing.
+    NotBroken,
+}
+
+/// A change of the configuration that makes every property of a verdict hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fix {
+    /// The settings to change, all of them.
+    pub settings: Vec<SettingChange>,
+    /// What else is then different in this run.
+    pub also_changes: Vec<StateChange>,
+}
+
+/// One setting, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SettingChange {
+    /// Whose setting it is, such as `kube-apiserver`.
+    pub component: String,
+    /// The flag or the key, as it would be written there.
+    pub key: String,
+    /// Its value now, as written or by default; nothing where it has none.
+    pub from: Option<String>,
+    /// Its value with the fix; empty where the fix takes the setting out.
+    pub to: String,
+    /// The file and line that set it now (the line counted from 1), else the file where it belongs.
+    pub file: Option<String>,
+    /// See `file`.
+    pub line: Option<usize>,
+}
+
+/// A state that a fix changes beside those that it is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StateChange {
+    /// `PATH/ATTACKER@EGRESS PROPERTY`, or `PATH@EGRESS` for a path's own state.
+    pub what: String,
+    /// The state without the fix.
+    pub from: String,
+    /// The state with it.
+    pub to: String,
 }
 
 /// Something that happened in the run and was seen from outside the component it concerns.
@@ -196,6 +269,23 @@ pub struct Story {
     pub attacker: String,
     /// The verdict's egress.
     pub egress: String,
+    /// Does the path work without an attacker?
+    pub baseline: PathOutcome,
+    /// Why not.
+    pub error: Option<String>,
+    /// How many packets of the path the run counted where the attacker is.
+    pub counted: u64,
+    /// What the attacker tried, in order.
+    pub chapters: Vec<Chapter>,
+}
+
+/// One tactic of a story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// The tactic.
+    pub tactic: String,
+    /// When it began, since the simulation's start.
+    pub began: Duration,
     /// What happened, in the order of time.
     pub steps: Vec<Step>,
 }
@@ -203,12 +293,36 @@ pub struct Story {
 /// One step of a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Simulated time since the simulation's start.
-    pub at_ms: u64,
-    /// Who did it: a tactic, a component, a machine.
-    pub who: String,
+    /// When, since the simulation's start.
+    pub at: Duration,
+    /// From whom to whom, by the machines' names; empty where nothing was sent.
+    pub flow: String,
+    /// The segment that it crossed, where that is known: `access`, `fabric`.
+    pub segment: Option<String>,
     /// What happened, for people.
     pub text: String,
+    /// What it was.
+    pub kind: StepKind,
+}
+
+/// What a step was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// The attacker did or saw something.
+    Acted,
+    /// The attacker holds something now: `a bearer token`.
+    Obtained(String),
+    /// An honest party refused.
+    Refused {
+        /// The protection that refused.
+        by: String,
+        /// The properties at which the refused step was aimed.
+        aims: Vec<Property>,
+    },
+    /// The path's own caller was handed something, or nothing.
+    Handed,
+    /// Seen from outside: this broke a property.
+    Broke(Property),
 }
 
 #[cfg(test)]
@@ -240,6 +354,7 @@ mod tests {
             failed_closed: None,
             properties: BTreeMap::from([(Property::RequestSecret, PropertyVerdict::new(State::Held))]),
             fix: vec![],
+            controls: None,
         };
         assert_eq!(verdict.state(Property::CredentialSafe), State::Untested);
         assert!(verdict.has(State::Untested) && !verdict.has(State::Broken));

@@ -32,11 +32,21 @@ pub enum Path {
     ServiceHttp,
     /// The same over TLS.
     ServiceHttps,
+    /// An attacker to the apiserver's secure port.
+    DirectApiserver,
+    /// An attacker to the apiserver's plain port (8080), as old versions have it.
+    DirectInsecure,
+    /// An attacker to kubelets' HTTPS endpoints.
+    DirectKubelet,
+    /// An attacker to kubelets' read-only ports.
+    DirectReadOnly,
+    /// An attacker to the ports of the controller manager and of the scheduler.
+    DirectComponent,
 }
 
 impl Path {
     /// Every path, in the order in which they are run and reported.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::NodeBootstrap,
         Self::NodeToApiserver,
         Self::PodToApiserver,
@@ -50,6 +60,11 @@ impl Path {
         Self::PodHttps,
         Self::ServiceHttp,
         Self::ServiceHttps,
+        Self::DirectApiserver,
+        Self::DirectInsecure,
+        Self::DirectKubelet,
+        Self::DirectReadOnly,
+        Self::DirectComponent,
     ];
 
     /// Its name.
@@ -68,12 +83,22 @@ impl Path {
             Self::PodHttps => "apiserver-to-pod/https",
             Self::ServiceHttp => "apiserver-to-service/http",
             Self::ServiceHttps => "apiserver-to-service/https",
+            Self::DirectApiserver => "direct-to-apiserver",
+            Self::DirectInsecure => "direct-to-apiserver-insecure",
+            Self::DirectKubelet => "direct-to-kubelet",
+            Self::DirectReadOnly => "direct-to-kubelet-read-only",
+            Self::DirectComponent => "direct-to-component",
         }
     }
 
     /// Does it lead from the control plane to the cluster, and so through the egress?
     pub fn uses_egress(self) -> bool {
-        self >= Self::KubeletLogs
+        self >= Self::KubeletLogs && !self.is_asked_directly()
+    }
+
+    /// Is it the attacker itself that asks?
+    pub fn is_asked_directly(self) -> bool {
+        self >= Self::DirectApiserver
     }
 }
 

@@ -1,12 +1,14 @@
 //! One honest use of a path: how it is made, and what is seen of it from outside.
 
 mod api;
+mod direct;
 mod logs;
 mod proxy;
 
 use crate::path::Path;
 use crate::stage::Stage;
 use futures_util::future::LocalBoxFuture;
+pub use direct::DirectProbe;
 use http::{HeaderMap, Method, StatusCode, header};
 use ravelin_adversary::Target;
 use ravelin_client::{Client, ClientError};
@@ -73,6 +75,11 @@ pub fn new<'a>(stage: &'a Stage, path: Path, secrets: &'a Secrets) -> Result<Box
         Path::PodHttps => Box::new(proxy::ProxyProbe::new(stage, (Through::Pod, true), secrets)?),
         Path::ServiceHttp => Box::new(proxy::ProxyProbe::new(stage, (Through::Service, false), secrets)?),
         Path::ServiceHttps => Box::new(proxy::ProxyProbe::new(stage, (Through::Service, true), secrets)?),
+        Path::DirectApiserver
+        | Path::DirectInsecure
+        | Path::DirectKubelet
+        | Path::DirectReadOnly
+        | Path::DirectComponent => Box::new(DirectProbe::new(stage, path)),
     })
 }
 

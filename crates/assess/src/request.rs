@@ -1,6 +1,6 @@
 //! What is asked of a run, and what it gives.
 
-use crate::model::{Report, Story};
+use crate::model::{Capture, Report, Story};
 use crate::path::Path;
 use ravelin_adversary::Attacker;
 use ravelin_config::ClusterConfig;
@@ -22,6 +22,12 @@ pub struct SimulateRequest {
     pub untrusted: (bool, bool),
     /// Is the trace wanted, and not only its hash?
     pub want_trace: bool,
+    /// Are the packets wanted?
+    pub want_packets: bool,
+    /// Is every tactic that was refused to be tried again without the protection that refused it?
+    pub twins: bool,
+    /// Are settings to be looked for with which what is broken would hold?
+    pub fixes: bool,
     /// The source that runs.
     pub commit: String,
 }
@@ -44,6 +50,8 @@ pub struct Simulated {
     pub report: Report,
     /// The trace, one JSON object a line; empty where it was not wanted.
     pub trace_lines: Vec<String>,
+    /// The packets of each simulation; empty where they were not wanted.
+    pub captures: Vec<Capture>,
     /// How each verdict came about.
     pub stories: Vec<Story>,
 }
@@ -62,6 +70,9 @@ pub enum AssessError {
         /// All names.
         accepted: String,
     },
+    /// A node of a cluster of one is under attack, and not the attacker's.
+    #[error("with one node there is no rogue node; accepted: --nodes 2 or more, or another attacker")]
+    NoRogueNode,
     /// The cluster cannot be laid out.
     #[error(transparent)]
     Layout(#[from] ravelin_cluster::LayoutError),
@@ -78,7 +89,7 @@ pub enum AssessError {
 impl AssessError {
     /// Is the request at fault?
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Layout(_))
+        matches!(self, Self::Unknown { .. } | Self::NoRogueNode | Self::Layout(_))
     }
 }
 
@@ -91,12 +102,16 @@ impl SimulateRequest {
         chosen("path", &self.paths, &Path::ALL, Path::name)
     }
 
-    /// The attackers that fit the patterns.
+    /// The attackers that fit the patterns. A cluster of one node has no rogue one.
     ///
     /// # Errors
     /// Where a pattern fits none.
     pub fn chosen_attackers(&self) -> Result<Vec<Attacker>, AssessError> {
-        chosen("attacker", &self.attackers, &Attacker::ALL, Attacker::name)
+        let mut attackers = chosen("attacker", &self.attackers, &Attacker::ALL, Attacker::name)?;
+        if self.nodes < 2 {
+            attackers.retain(|attacker| *attacker != Attacker::RogueNode);
+        }
+        if attackers.is_empty() { Err(AssessError::NoRogueNode) } else { Ok(attackers) }
     }
 }
 

@@ -1,18 +1,24 @@
 //! A whole run: one simulation for each attacker, and the report over all of them.
 
+use crate::fixes;
 use crate::model::{self, ClusterSummary, PathState, Report, UnknownEffect};
 use crate::path::matches;
+use crate::places::Places;
+use crate::queue;
 use crate::request::{AssessError, Progress, SimulateRequest, Simulated};
+use crate::rerun::Rerun;
+use crate::story::{self, Beginnings};
+use crate::trace::RunTrace;
+use crate::twins;
 use crate::unit::{self, PathRun, UnitPlan, UnitRun};
 use crate::verdict;
 use crate::weather::Weather;
 use ravelin_adversary::Attacker;
 use ravelin_cluster::Layout;
+use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
 use ravelin_sim::Untrusted;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 /// Simulates a cluster under attack.
@@ -27,51 +33,62 @@ pub fn simulate(
     let (paths, attackers) = (request.chosen_paths()?, request.chosen_attackers()?);
     let layout = Layout::new(&request.config, request.nodes)?;
     let total = attackers.len() * (paths.len() + 1);
-    let done = AtomicUsize::new(0);
-    let plan = |attacker: Attacker| UnitPlan {
-        config: request.config.clone(),
-        seed: request.seed,
-        layout: layout.clone(),
-        attacker,
-        untrusted: Untrusted { access: request.untrusted.0, fabric: request.untrusted.1 },
-        paths: paths.clone(),
-        flaws: Flaws::none(),
-        weather: Weather::calm(),
-        step: None,
+    let (tell, told) = std::sync::mpsc::channel::<String>();
+    let listening = |attacker: &Attacker| {
+        let (attacker, tell) = (*attacker, tell.clone());
+        let step = move |what: &str| {
+            // Nobody listens any more where the run was given up.
+            let _ = tell.send(format!("{what} ({attacker})"));
+        };
+        let plan = plan(&request, (request.config.clone(), layout.clone()), attacker);
+        UnitPlan { paths: paths.clone(), step: Some(Arc::new(step)), ..plan }
     };
-    let runs = thread::scope(|scope| {
-        let (done, plan) = (&done, &plan);
-        let (tell, told) = std::sync::mpsc::channel::<String>();
-        let handles: Vec<_> = attackers
-            .iter()
-            .map(|attacker| {
-                let (attacker, tell) = (*attacker, tell.clone());
-                let step = move |what: &str| {
-                    // Nobody listens any more where the run was given up.
-                    let _ = tell.send(format!("{what} ({attacker})"));
-                };
-                let plan = UnitPlan { step: Some(Arc::new(step)), ..plan(attacker) };
-                scope.spawn(move || unit::run(plan))
-            })
-            .collect();
-        drop(tell);
-        for what in told {
-            progress(Progress { done: done.fetch_add(1, Ordering::Relaxed), total, what });
+    let plans = attackers.iter().map(listening).collect();
+    drop(tell);
+    let run = if request.want_packets { unit::run_captured } else { unit::run };
+    let runs = queue::in_order(plans, &run, || {
+        for (before, what) in told.into_iter().enumerate() {
+            progress(Progress { done: before, total, what });
         }
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Vec<_>>()
     });
     let mut finished = Vec::new();
     for (attacker, run) in attackers.iter().zip(runs) {
         let failed = |why: String| AssessError::Simulation { attacker: attacker.name(), why };
         finished.push((*attacker, run.map_err(|error| failed(error.to_string()))?));
     }
-    Ok(assemble(&request, &finished))
+    let mut simulated = assemble(&request, &layout, &finished);
+    simulated.captures = finished.iter_mut().filter_map(|(_, run)| run.capture.take()).collect();
+    let rerun = Rerun::new(&request, progress);
+    if request.fixes {
+        fixes::add(&rerun, &mut simulated.report)?;
+    }
+    if request.twins {
+        twins::add(&rerun, &finished, &mut simulated.report)?;
+    }
+    simulated.report.simulated_ms += milliseconds(rerun.simulated());
+    Ok(simulated)
 }
 
-fn assemble(request: &SimulateRequest, finished: &[(Attacker, UnitRun)]) -> Simulated {
+/// One attacker's simulation of a cluster, with no path yet.
+pub(crate) fn plan(
+    request: &SimulateRequest,
+    (config, layout): (ClusterConfig, Layout),
+    attacker: Attacker,
+) -> UnitPlan {
+    UnitPlan {
+        config,
+        seed: request.seed,
+        layout,
+        attacker,
+        untrusted: Untrusted { access: request.untrusted.0, fabric: request.untrusted.1 },
+        paths: Vec::new(),
+        flaws: Flaws::none(),
+        weather: Weather::calm(),
+        step: None,
+    }
+}
+
+fn assemble(request: &SimulateRequest, layout: &Layout, finished: &[(Attacker, UnitRun)]) -> Simulated {
     let mut report = Report {
         schema: model::SCHEMA.to_owned(),
         seed: request.seed,
@@ -85,45 +102,56 @@ fn assemble(request: &SimulateRequest, finished: &[(Attacker, UnitRun)]) -> Simu
         verdicts: Vec::new(),
     };
     let mut stories = Vec::new();
-    let mut lines = Vec::new();
+    let mut trace = RunTrace::new(request.want_trace);
     for (attacker, run) in finished {
-        lines.push(serde_json::json!({"kind": "simulation", "attacker": attacker.name()}).to_string());
-        lines.extend(run.trace.iter().map(str::to_owned));
+        let untrusted = Untrusted { access: request.untrusted.0, fabric: request.untrusted.1 };
+        let (places, beginnings) = (Places::of(layout, untrusted), Beginnings::of(&run.trace));
+        let (first_story, first_verdict) = (stories.len(), report.verdicts.len());
         for path in &run.paths {
-            let egress = if path.path.uses_egress() { run.egress.as_str() } else { "direct" };
-            note_state(&mut report, path, egress);
+            let egress = egress_of(run, path);
+            note_state(&mut report, path_state(egress, path));
             let unknown = unknown_for(&report.cluster.unknown_effect, path);
             if path.state == model::PathOutcome::Works || !unknown.is_empty() {
                 report.verdicts.push(verdict::verdict(*attacker, egress, path, &unknown));
             }
-            stories.push(verdict::story(*attacker, egress, path));
+            stories.push(story::story((*attacker, egress), path, &places, &beginnings));
         }
+        trace.simulation(*attacker, run, (&stories[first_story..], &report.verdicts[first_verdict..]));
     }
     report
         .verdicts
         .sort_by_key(|verdict| crate::Path::ALL.iter().position(|path| path.name() == verdict.path));
-    report.trace_sha256 = sha256(&lines);
-    let trace_lines = if request.want_trace { lines } else { Vec::new() };
-    Simulated { report, trace_lines, stories }
+    let (sha256, trace_lines) = trace.finish();
+    report.trace_sha256 = sha256;
+    Simulated { report, trace_lines, captures: Vec::new(), stories }
 }
 
-/// A path has the state that its worst baseline had.
-fn note_state(report: &mut Report, path: &PathRun, egress: &str) {
-    let name = path.path.name();
-    let state = PathState {
-        path: name.to_owned(),
+/// How the path's connections leave.
+pub(crate) fn egress_of<'a>(run: &'a UnitRun, path: &PathRun) -> &'a str {
+    if path.path.uses_egress() { run.egress.as_str() } else { "direct" }
+}
+
+/// What a simulation showed of a path by itself.
+pub(crate) fn path_state(egress: &str, path: &PathRun) -> PathState {
+    PathState {
+        path: path.path.name().to_owned(),
         egress: egress.to_owned(),
         state: path.state,
         error: path.error.clone(),
-    };
-    match report.paths.iter_mut().find(|known| known.path == name && known.egress == egress) {
+    }
+}
+
+/// A path has the state that its worst baseline had.
+fn note_state(report: &mut Report, state: PathState) {
+    match report.paths.iter_mut().find(|known| known.path == state.path && known.egress == state.egress) {
         Some(known) if known.state < state.state => *known = state,
         Some(_) => {}
         None => report.paths.push(state),
     }
 }
 
-fn unknown_for(unknown: &[UnknownEffect], path: &PathRun) -> Vec<String> {
+/// The settings of unknown effect that may touch a path.
+pub(crate) fn unknown_for(unknown: &[UnknownEffect], path: &PathRun) -> Vec<String> {
     let touches = |setting: &&UnknownEffect| setting.paths.iter().any(|p| matches(p, path.path.name()));
     unknown.iter().filter(touches).map(|setting| setting.key.clone()).collect()
 }
@@ -156,15 +184,4 @@ fn summary(request: &SimulateRequest) -> ClusterSummary {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// SHA-256 over lines, each ended by a newline, in lower-case hexadecimal.
-fn sha256(lines: &[String]) -> String {
-    use sha2::Digest;
-    let mut hash = sha2::Sha256::new();
-    for line in lines {
-        hash.update(line.as_bytes());
-        hash.update(b"\n");
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,12 @@
 //! A running cluster in a simulation, and what an attacker may know of each path in it.
 
-use ravelin_adversary::{Ask, ClientProof, ServerKind, Speaks, Target, Transport};
+use crate::holdings;
+use ravelin_adversary::{
+    Ask, Attacker, Claim, ClientProof, Holdings, ServerKind, Speaks, Target, TokenShape, Transport,
+};
 use ravelin_client::{Client, Credential};
-use ravelin_cluster::{Cluster, Demo, DemoPod, WEB_HTTP_PORT, WEB_HTTPS_PORT, Who};
+use ravelin_cluster::{Cluster, Demo, DemoPod, PortAt, WEB_HTTP_PORT, WEB_HTTPS_PORT, Who};
+use serde_json::json;
 use ravelin_pki::{San, Subject};
 use ravelin_sim::World;
 use std::collections::BTreeSet;
@@ -24,22 +28,40 @@ pub struct Stage {
     pub world: World,
     /// The cluster.
     pub cluster: Cluster,
+    /// What the attacker holds before it begins.
+    pub holdings: Holdings,
+    /// Tokens of the probes' service accounts that the attacker holds and that are not good here.
+    stale: Vec<holdings::StaleToken>,
 }
 
 impl Stage {
+    /// A booted cluster, and an attacker who has what is its.
+    ///
+    /// # Errors
+    /// Why the cluster has not what the attacker should hold.
+    pub async fn new(world: World, cluster: Cluster, attacker: Attacker) -> Result<Self, String> {
+        let holdings = holdings::of(&world, &cluster, attacker)?;
+        let stale = holdings::stale_tokens(&cluster, attacker).await;
+        Ok(Self { world, cluster, holdings, stale })
+    }
+
+    /// The nodes that probes use: those that are not the attacker's, and not too many.
+    fn probed_nodes(&self) -> Vec<usize> {
+        self.cluster.layout().honest().into_iter().take(MAX_PROBED_NODES).collect()
+    }
+
     /// A demo pod on each probed node.
     ///
     /// # Errors
     /// Why one of them does not run, in a sentence.
     pub fn pods(&self, demo: Demo) -> Result<Vec<DemoPod>, String> {
-        let members = self.cluster.layout().members().len().min(MAX_PROBED_NODES);
-        (0..members).map(|node| self.cluster.pod(demo, node)).collect()
+        self.probed_nodes().into_iter().map(|node| self.cluster.pod(demo, node)).collect()
     }
 
     /// Every demo pod of a kind that runs: behind a service, any of them may answer.
     pub fn all_pods(&self, demo: Demo) -> Vec<DemoPod> {
-        let members = self.cluster.layout().members().len();
-        (0..members).filter_map(|node| self.cluster.pod(demo, node).ok()).collect()
+        let honest = self.cluster.layout().honest().into_iter();
+        honest.filter_map(|node| self.cluster.pod(demo, node).ok()).collect()
     }
 
     /// How often each pod is used in one probe. Where the egress picks a node at random, once
@@ -60,21 +82,29 @@ impl Stage {
 
     fn base(&self) -> Target {
         let cluster = &self.cluster;
-        let kubelets = cluster.layout().members().iter();
-        let kubelets = kubelets.map(|node| SocketAddr::new(node.machine.address, cluster.kubelet_port()));
+        let (members, port) = (cluster.layout().members(), cluster.kubelet_port());
+        let honest = cluster.layout().honest().into_iter().map(|node| members[node].machine.address);
         Target {
             transport: Transport::Direct,
             servers: BTreeSet::new(),
             speaks: Speaks::Https,
+            plain: BTreeSet::new(),
             server: ServerKind::Apiserver,
             names: Vec::new(),
             authority: cluster.authority_name().to_owned(),
             proof: ClientProof::Nothing,
             client: Subject::default(),
             asks: Vec::new(),
+            reads: Vec::new(),
+            treasures: Vec::new(),
+            is_asked_directly: false,
+            claims: Vec::new(),
+            token: TokenShape::None,
+            stale: Vec::new(),
+            elsewhere: None,
             apiserver: cluster.apiserver_address(),
             apiserver_ask: Ask::get("/api/v1/secrets", "every secret"),
-            kubelets: kubelets.collect(),
+            kubelets: honest.map(|address| SocketAddr::new(address, port)).collect(),
             ends: (BTreeSet::new(), BTreeSet::new()),
         }
     }
@@ -87,10 +117,19 @@ impl Stage {
             Credential::Token(_) => ClientProof::Token,
             Credential::Anonymous => ClientProof::Nothing,
         };
+        // A token that cannot be read has no shape to imitate.
+        let token = match &client.config().credential {
+            Credential::Token(source) => source.reveal(client.host().disk()).ok(),
+            _ => None,
+        };
+        let account = cluster.subject(who).common_name;
+        let stale = self.stale.iter().filter(|stale| stale.account == account);
         Target {
             servers: BTreeSet::from([cluster.apiserver_address()]),
             names: cluster.apiserver_names(),
             proof,
+            token: token.map_or(TokenShape::None, |token| TokenShape::of(&token)),
+            stale: stale.map(|stale| (stale.why, stale.token.clone())).collect(),
             client: cluster.subject(who),
             asks: vec![ask.clone()],
             apiserver_ask: ask,
@@ -122,6 +161,7 @@ impl Stage {
             proof,
             client: cluster.kubelet_client_subject(),
             asks,
+            claims: pods.iter().map(claim_of_node).collect(),
             ends: self.egress_ends(&nodes),
             ..self.base()
         }
@@ -137,9 +177,38 @@ impl Stage {
             speaks: if secure { Speaks::Https } else { Speaks::Http },
             server: ServerKind::Workload,
             names: addresses.iter().copied().map(San::Ip).collect(),
+            claims: pods.iter().map(claim_of_pod).collect(),
             ends: self.egress_ends(&addresses),
             ..self.base()
         }
+    }
+
+    /// Ports that the attacker itself asks.
+    pub fn direct_target(&self, ports: &[PortAt], server: ServerKind, (asks, treasures): Asked) -> Target {
+        let servers: BTreeSet<SocketAddr> = ports.iter().map(|port| port.address).collect();
+        let plain = ports.iter().filter(|port| !port.tls).map(|port| port.address);
+        let marked = json!({"metadata": {"annotations": {"ravelin.test/direct": "by the attacker"}}});
+        let own = self.holdings.address().into_iter().collect();
+        Target {
+            ends: (own, servers.iter().map(SocketAddr::ip).collect()),
+            servers,
+            plain: plain.collect(),
+            server,
+            asks,
+            treasures,
+            is_asked_directly: true,
+            apiserver_ask: Ask::patch(
+                ravelin_cluster::PROBE_CONFIG_MAP,
+                &marked,
+                "the client pods' ConfigMap",
+            ),
+            ..self.base()
+        }
+    }
+
+    /// The addresses that the attacker speaks from.
+    pub fn attackers_addresses(&self) -> BTreeSet<IpAddr> {
+        self.holdings.address().into_iter().collect()
     }
 
     fn transport(&self) -> Transport {
@@ -163,5 +232,41 @@ impl Stage {
             to.extend(nodes);
         }
         (from, to)
+    }
+}
+
+/// What is asked, and what of it would give a credential away.
+pub type Asked = (Vec<Ask>, Vec<Ask>);
+
+/// Where the apiserver looks for a node.
+fn claim_of_node(pod: &DemoPod) -> Claim {
+    let addresses = |address: &str| {
+        json!({"status": {"addresses": [
+            {"type": "InternalIP", "address": address},
+            {"type": "Hostname", "address": address},
+        ]}})
+    };
+    Claim {
+        what: format!("the address of {}", pod.node),
+        path: format!("/api/v1/nodes/{}/status", pod.node),
+        patch: addresses(Claim::HERE),
+        undo: json!({"status": {"addresses": [
+            {"type": "InternalIP", "address": pod.node_address},
+            {"type": "Hostname", "address": pod.node},
+        ]}}),
+    }
+}
+
+/// Where the apiserver looks for a pod; one on the node's own network is looked for on the node.
+fn claim_of_pod(pod: &DemoPod) -> Claim {
+    if pod.address == pod.node_address {
+        return claim_of_node(pod);
+    }
+    let addresses = |address: &str| json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}});
+    Claim {
+        what: format!("the address of {}", pod.name),
+        path: format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name),
+        patch: addresses(Claim::HERE),
+        undo: addresses(&pod.address.to_string()),
     }
 }

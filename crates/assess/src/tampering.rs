@@ -1,7 +1,7 @@
 //! Where tests falsify what is observed, to show that no falsified observation passes for `held`.
 
 use crate::probe::Secrets;
-use ravelin_adversary::{Attacker, Tactic, Target};
+use ravelin_adversary::{Attacker, Holdings, Tactic, Target};
 use ravelin_oracle::Call;
 
 /// What is falsified: in its default form, nothing.
@@ -18,8 +18,8 @@ pub trait Tampering: Send + Sync + 'static {
     }
 
     /// What the attacker tries.
-    fn tactics(&self, attacker: Attacker, target: &Target) -> Vec<Box<dyn Tactic>> {
-        ravelin_adversary::tactics(attacker, target)
+    fn tactics(&self, attacker: Attacker, holdings: &Holdings, target: &Target) -> Vec<Box<dyn Tactic>> {
+        ravelin_adversary::tactics(attacker, holdings, target)
     }
 }
 

@@ -22,6 +22,15 @@ pub fn twin_of(protection: Protection, server: ServerKind) -> Option<Twin> {
         (Protection::Encryption, _) => Flaw::SessionsWithoutSecrecy,
         (Protection::ProofOfPossession, _) => Flaw::ServersSkipPossessionProof,
         (Protection::FreshHandshake, _) => Flaw::ServersRepeatHandshakes,
+        (Protection::ServerName, ServerKind::Kubelet) => Flaw::ApiserverIgnoresKubeletAddress,
+        (Protection::ServerName, _) => Flaw::ClientsIgnoreServerName,
+        (Protection::NodeName, _) => Flaw::ApiserverIgnoresKubeletNodeName,
+        // Kubelets ask the apiserver about tokens.
+        (Protection::Token, _) => Flaw::ApiserverTrustsAnyToken,
+        (Protection::TokenAudience, _) => Flaw::ApiserverIgnoresTokenAudience,
+        (Protection::TokenExpiry, _) => Flaw::ApiserverIgnoresTokenExpiry,
+        (Protection::NoRedirect, _) => Flaw::ApiserverFollowsRedirects,
+        (Protection::SequenceNumbers, _) => Flaw::PredictableSequenceNumbers,
         _ => return None,
     })
 }

@@ -1,13 +1,13 @@
 //! One simulation: boot, the baseline of every path, then one attacker's tactics on each path.
 
-use crate::model::PathOutcome;
+use crate::model::{Capture, PathOutcome};
 use crate::path::Path;
-use crate::probe::{self, Probe, Secrets, Unusable};
+use crate::probe::{self, DirectProbe, Probe, Secrets, Unusable};
 use crate::stage::Stage;
 use crate::tampering::{Honest, Tampering};
 use crate::weather::Weather;
-use crate::{exposure, referee};
-use ravelin_adversary::{Attacker, Field, Target};
+use crate::{capture, exposure, holdings, referee};
+use ravelin_adversary::{Attacker, Field, Loot, Target, most_tactics};
 use ravelin_cluster::{Cluster, Hosts, Layout};
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
@@ -15,6 +15,7 @@ use ravelin_oracle::{Attempt, Call, Canary, Handed, Issued, Observed, Property, 
 use ravelin_sim::{MachineSpec, Place, SimConfig, SimError, Topology, Trace, Untrusted, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ use std::time::Duration;
 const BOOT: Duration = Duration::from_secs(120);
 /// The simulated time that each use of a path gets, so that leaving one out moves no other.
 const SLOT: Duration = Duration::from_secs(30);
-/// How many slots each path has: its baseline and its tactics.
-const SLOTS_OF_A_PATH: u32 = 10;
-
 /// How often a path is tried after the faults have healed, and the pause between two tries: with
 /// the probes' own deadlines it has some three minutes.
 const HEALING_ATTEMPTS: u32 = 12;
 const HEALING_PAUSE: Duration = Duration::from_secs(10);
+
+/// How many tactics there are where the attacker itself is the client.
+const TACTICS_OF_WHO_ASKS: u32 = 2;
 
 /// No simulation lasts longer, in simulated time.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -70,6 +71,8 @@ pub struct UnitRun {
     pub trace: Trace,
     /// Simulated time.
     pub simulated: Duration,
+    /// The packets, where they were wanted.
+    pub capture: Option<Capture>,
 }
 
 /// What one simulation showed of one path.
@@ -81,8 +84,11 @@ pub struct PathRun {
     pub state: PathOutcome,
     /// Why not.
     pub error: Option<String>,
-    /// Packets of the path on untrusted segments, over all its uses.
+    /// Packets of the path that the attacker touched, over all its uses.
     pub exposed_packets: u64,
+    /// Must the path's packets pass the attacker for an attack to be one? The others ask for
+    /// themselves, from where they are.
+    pub waits_for_packets: bool,
     /// Why properties do not apply, by property.
     pub not_applicable: BTreeMap<Property, String>,
     /// What each tactic brought about.
@@ -108,25 +114,49 @@ pub fn run(plan: UnitPlan) -> Result<UnitRun, SimError> {
     run_tampered(plan, Honest)
 }
 
+/// Runs one simulation, and keeps its packets.
+///
+/// # Errors
+/// Where the simulation itself ended badly: a bug.
+pub fn run_captured(plan: UnitPlan) -> Result<UnitRun, SimError> {
+    run_as(plan, Honest, true)
+}
+
 /// Runs one simulation whose observations are falsified.
 ///
 /// # Errors
 /// Where the simulation itself ended badly.
 pub fn run_tampered(plan: UnitPlan, tampering: impl Tampering) -> Result<UnitRun, SimError> {
+    run_as(plan, tampering, false)
+}
+
+fn run_as(plan: UnitPlan, tampering: impl Tampering, want_packets: bool) -> Result<UnitRun, SimError> {
+    let mut plan = plan;
+    if plan.attacker == Attacker::RogueNode {
+        plan.layout = plan.layout.with_rogue();
+    }
     let mut config = SimConfig::new(plan.seed);
     config.untrusted = plan.untrusted;
+    config.on_path = plan.attacker.is_on_the_path();
+    config.owned = holdings::owned(&plan.layout, plan.attacker);
     config.flaws = plan.flaws.clone();
     config.conditions = plan.weather.conditions.clone();
     config.conditions.limit = LIMIT;
     let topology = topology(&plan.layout);
     let finished = ravelin_sim::run(config, topology, move |world| {
-        Box::pin(async move { play(world, plan, &tampering).await })
+        Box::pin(async move {
+            let (seen, attacker) = (world.clone(), plan.attacker.name());
+            let (egress, paths, pods) = play(world, plan, &tampering).await;
+            let capture = want_packets.then(|| capture::of(&seen, attacker, pods));
+            (egress, paths, capture)
+        })
     })?;
-    let (egress, paths) = finished.value;
-    Ok(UnitRun { paths, egress, trace: finished.trace, simulated: finished.simulated })
+    let (egress, paths, capture) = finished.value;
+    Ok(UnitRun { paths, egress, trace: finished.trace, simulated: finished.simulated, capture })
 }
 
-fn topology(layout: &Layout) -> Topology {
+/// The simulated machines of a layout, and their names.
+pub fn topology(layout: &Layout) -> Topology {
     let mut topology = Topology::default();
     let mut add = |place: Place, name: &str, address| {
         let addresses = vec![address];
@@ -148,19 +178,28 @@ fn topology(layout: &Layout) -> Topology {
     topology
 }
 
-async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> (String, Vec<PathRun>) {
+/// The egress, the paths, and the pods' names.
+type Played = (String, Vec<PathRun>, Vec<(IpAddr, String)>);
+
+async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played {
     let say = |what: &str| plan.step.iter().for_each(|step| step(what));
     say("boot");
     world.enter_cell("boot");
     let hosts = Hosts::of(&plan.layout, |name| world.host(name));
     let cluster = Cluster::start(&plan.config, plan.layout.clone(), hosts, BOOT).await;
-    let stage = Stage { world: world.clone(), cluster };
-    let egress = stage.cluster.egress_name().to_owned();
+    let egress = cluster.egress_name().to_owned();
+    let stage = match Stage::new(world.clone(), cluster, plan.attacker).await {
+        Ok(stage) => stage,
+        Err(why) => {
+            let failed = plan.paths.iter().map(|path| PathRun::failed(*path, &why));
+            return (egress, failed.collect(), Vec::new());
+        }
+    };
     let mut paths = Vec::new();
     let plays = plan.paths.iter().copied().map(|path| {
-        let index = Path::ALL.iter().position(|known| *known == path).unwrap_or(0);
-        let first = BOOT + SLOT * SLOTS_OF_A_PATH * u32::try_from(index).unwrap_or(0);
-        PathPlay { stage: &stage, plan: &plan, tampering, path, first }
+        let earlier = Path::ALL.iter().take_while(|known| **known != path);
+        let slots = earlier.map(|earlier| slots(plan.attacker, *earlier)).sum::<u32>();
+        PathPlay { stage: &stage, plan: &plan, tampering, path, first: BOOT + SLOT * slots }
     });
     let attacks = async {
         for play in plays.clone() {
@@ -175,7 +214,34 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> (Strin
             run.healed = Some(play.works_again().await);
         }
     }
-    (egress, paths)
+    (egress, paths, capture::pod_names(&stage))
+}
+
+/// How many slots a path has: one for its baseline and one for each tactic. Leaving a path out
+/// moves no other.
+fn slots(attacker: Attacker, path: Path) -> u32 {
+    1 + if path.is_asked_directly() { TACTICS_OF_WHO_ASKS } else { most_tactics(attacker) }
+}
+
+impl PathRun {
+    /// A path of which nothing was seen yet.
+    fn new(path: Path, attacker: Option<Attacker>) -> Self {
+        Self {
+            path,
+            state: PathOutcome::Works,
+            error: None,
+            exposed_packets: 0,
+            waits_for_packets: attacker.is_none_or(Attacker::is_on_the_path) && !path.is_asked_directly(),
+            not_applicable: BTreeMap::new(),
+            rounds: Vec::new(),
+            healed: None,
+        }
+    }
+
+    /// A path in a cluster that has not what its attacker should hold.
+    fn failed(path: Path, why: &str) -> Self {
+        Self { state: PathOutcome::Failed, error: Some(why.to_owned()), ..Self::new(path, None) }
+    }
 }
 
 struct PathPlay<'a> {
@@ -188,15 +254,7 @@ struct PathPlay<'a> {
 
 impl PathPlay<'_> {
     async fn play(&self) -> PathRun {
-        let mut run = PathRun {
-            path: self.path,
-            state: PathOutcome::Works,
-            error: None,
-            exposed_packets: 0,
-            not_applicable: BTreeMap::new(),
-            rounds: Vec::new(),
-            healed: None,
-        };
+        let mut run = PathRun::new(self.path, Some(self.plan.attacker));
         let target = match self.baseline(&mut run).await {
             Ok(target) => target,
             Err(unusable) => {
@@ -227,7 +285,7 @@ impl PathPlay<'_> {
 
     /// Waits for a slot of this path and starts its cell.
     async fn slot(&self, number: usize, name: &str) -> Secrets {
-        let number = u32::try_from(number).unwrap_or(u32::MAX).min(SLOTS_OF_A_PATH - 1);
+        let number = u32::try_from(number).unwrap_or(u32::MAX).min(slots(self.plan.attacker, self.path) - 1);
         let due = self.first + SLOT * number;
         let now = self.stage.world.elapsed();
         tokio::time::sleep(due.saturating_sub(now)).await;
@@ -252,13 +310,17 @@ impl PathPlay<'_> {
         tokio::time::sleep(due).await;
         let began = self.stage.world.wire().packet_count();
         let target = self.honest_use(&format!("{}/baseline", self.path)).await?;
-        run.exposed_packets = exposure::count(self.stage, &target, &self.plan.untrusted, began);
+        run.exposed_packets = exposure::count(self.stage, &target, self.plan.attacker, began);
         Ok(target)
     }
 
     /// Uses the path once without attack. The answer must hold the canary.
     async fn honest_use(&self, cell: &str) -> Result<Target, Unusable> {
         self.stage.world.enter_cell(cell);
+        if self.path.is_asked_directly() {
+            let mut probe = DirectProbe::new(self.stage, self.path);
+            return probe.knock().await.map(|()| probe.target());
+        }
         let secrets = self.secrets();
         let used = self.tampering.used(&secrets, false);
         let mut probe = probe::new(self.stage, self.path, &used)?;
@@ -302,7 +364,9 @@ impl PathPlay<'_> {
     }
 
     async fn attack(&self, target: &Target, run: &mut PathRun) {
-        for (number, tactic) in self.tampering.tactics(self.plan.attacker, target).into_iter().enumerate() {
+        let loot = Loot::default();
+        let tactics = self.tampering.tactics(self.plan.attacker, &self.stage.holdings, target);
+        for (number, tactic) in tactics.into_iter().enumerate() {
             let secrets = self.slot(number + 1, tactic.name()).await;
             let began = self.stage.world.wire().packet_count();
             let used = self.tampering.used(&secrets, true);
@@ -319,7 +383,7 @@ impl PathPlay<'_> {
                 }
             };
             let target = probe.target();
-            let field = Field::new(&self.stage.world);
+            let field = Field::new(&self.stage.world, &self.stage.holdings, &loot);
             let calls: RefCell<Vec<Call>> = RefCell::default();
             let using = Box::pin(async {
                 *calls.borrow_mut() = self.exercise(&*probe, &used).await;
@@ -328,7 +392,7 @@ impl PathPlay<'_> {
             if self.plan.attacker == Attacker::Eavesdropper && number == 0 {
                 referee::add_encryption(&field, &target, &secrets, &mut attempt);
             }
-            run.exposed_packets += exposure::count(self.stage, &target, &self.plan.untrusted, began);
+            run.exposed_packets += exposure::count(self.stage, &target, self.plan.attacker, began);
             let (issued, executed) = (probe.issued(), probe.executed());
             let Secrets { request, response, .. } = secrets.clone();
             let calls = calls.take();

@@ -1,10 +1,9 @@
-//! From the rounds of one attacker on one path to its verdict and its story.
+//! From the rounds of one attacker on one path to its verdict.
 
-use crate::model::{Evidence, PathOutcome, Property, PropertyVerdict, State, Step, Story, Verdict};
+use crate::model::{Evidence, Property, PropertyVerdict, State, Verdict};
 use crate::unit::{PathRun, Round};
 use ravelin_adversary::Attacker;
 use ravelin_oracle::{Finding, Handed, Judged, judge};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// At most this many pieces of evidence are kept for a property: the first of each tactic, then
@@ -35,12 +34,13 @@ pub fn verdict(attacker: Attacker, egress: &str, run: &PathRun, untested_because
         failed_closed: failed_closed(&run.rounds),
         properties: Property::ALL.into_iter().map(property).collect(),
         fix: Vec::new(),
+        controls: None,
     }
 }
 
 fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) -> PropertyVerdict {
     let not_applicable = run.not_applicable.get(&property);
-    if let (Some(why), true) = (not_applicable, run.exposed_packets > 0) {
+    if let (Some(why), true) = (not_applicable, run.exposed_packets > 0 || !run.waits_for_packets) {
         let mut verdict = PropertyVerdict::new(State::NotApplicable);
         verdict.reason = Some(why.clone());
         return verdict;
@@ -59,13 +59,14 @@ fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) ->
     if !broken.evidence.is_empty() {
         return trimmed(broken);
     }
-    if run.exposed_packets == 0 {
+    let unexposed = run.exposed_packets == 0;
+    if !held.evidence.is_empty() && !(unexposed && run.waits_for_packets) {
+        return trimmed(held);
+    }
+    if unexposed {
         let mut verdict = PropertyVerdict::new(State::NotExposed);
         verdict.counted = Some(0);
         return verdict;
-    }
-    if !held.evidence.is_empty() {
-        return trimmed(held);
     }
     let mut verdict = PropertyVerdict::new(State::Untested);
     verdict.reason = Some("no tactic that aims at it reached an honest party and was refused".into());
@@ -113,53 +114,6 @@ fn failed_closed(rounds: &[Round]) -> Option<bool> {
         })
         .collect();
     (!failures.is_empty()).then(|| failures.iter().all(|closed| *closed))
-}
-
-/// The story of one verdict.
-pub fn story(attacker: Attacker, egress: &str, run: &PathRun) -> Story {
-    let mut steps = Vec::new();
-    if run.state == PathOutcome::Works {
-        let text = format!(
-            "without an attacker the path works; {} of its packets crossed untrusted segments",
-            run.exposed_packets
-        );
-        steps.push(Step { at_ms: 0, who: "baseline".into(), text });
-    }
-    for round in &run.rounds {
-        steps.extend(round_steps(round));
-    }
-    let (path, attacker) = (run.path.name().to_owned(), attacker.name().to_owned());
-    Story { path, attacker, egress: egress.to_owned(), steps }
-}
-
-fn round_steps(round: &Round) -> Vec<Step> {
-    let mut found: BTreeMap<(u64, usize), Step> = BTreeMap::new();
-    let mut push = |at: Duration, who: &str, text: String| {
-        let at_ms = milliseconds(at);
-        let step = Step { at_ms, who: who.to_owned(), text };
-        found.insert((at_ms, found.len()), step);
-    };
-    for (at, text) in &round.seen.attempt.story {
-        push(*at, round.tactic, text.clone());
-    }
-    for call in &round.seen.calls {
-        push(call.at, "caller", format!("{}: {}", call.flow, handed(&call.handed)));
-    }
-    for (property, judged) in judge(&round.seen) {
-        for finding in judged.broken {
-            push(finding.at, "verdict", format!("{property} broken: {} ({})", finding.text, finding.flow));
-        }
-    }
-    found.into_values().collect()
-}
-
-fn handed(handed: &Handed) -> String {
-    match handed {
-        Handed::Success(body) => format!("was handed {} bytes as success", body.len()),
-        Handed::Error { text, .. } => format!("was handed an error: {text}"),
-        Handed::Nothing => "was handed nothing before its deadline".into(),
-        Handed::Partial => "was handed a part of an answer".into(),
-    }
 }
 
 fn milliseconds(at: Duration) -> u64 {

@@ -2,6 +2,7 @@
 
 use crate::stage::Stage;
 use ravelin_sim::Conditions;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The state of the network and its machines, over a simulation.
@@ -51,13 +52,17 @@ impl Weather {
             turns.push((fault.from + fault.lasts, false, fault.kind));
         }
         turns.sort_by_key(|(at, begins, _)| (*at, *begins));
+        let mut down = BTreeSet::new();
         for (at, begins, kind) in turns {
             tokio::time::sleep(at.saturating_sub(stage.world.elapsed())).await;
-            if begins { begin(stage, kind) } else { self.heal(stage, kind).await }
+            if let (true, FaultKind::Crashed(node)) = (begins, kind) {
+                down.insert(node);
+            }
+            if begins { begin(stage, kind) } else { self.heal(stage, kind, &mut down).await }
         }
     }
 
-    async fn heal(&self, stage: &Stage, kind: FaultKind) {
+    async fn heal(&self, stage: &Stage, kind: FaultKind, down: &mut BTreeSet<usize>) {
         match kind {
             FaultKind::Crashed(node) => {
                 // It comes back when its last crash has passed, and not in between.
@@ -65,6 +70,10 @@ impl Weather {
                 let same = |fault: &&Fault| matches!(fault.kind, FaultKind::Crashed(other) if other == node);
                 let mut crashes = self.faults.iter().filter(same);
                 if crashes.any(|crash| crash.from <= now && now < crash.from + crash.lasts) {
+                    return;
+                }
+                // Of two crashes that end together, one brings it back.
+                if !down.remove(&node) {
                     return;
                 }
                 stage.world.faults().restart(stage.cluster.node_name(node));
@@ -95,3 +104,6 @@ fn begin(stage: &Stage, kind: FaultKind) {
         FaultKind::Reset => faults.reset_connections(&stage.cluster.layout().control_plane.name),
     }
 }
+
+#[cfg(test)]
+mod tests;

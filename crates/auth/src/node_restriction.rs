@@ -29,6 +29,12 @@ impl fmt::Display for Operation {
     }
 }
 
+/// From which version on a node asks for no certificate of another node's name (kubernetes#126015).
+const OWN_NAME_IN_REQUESTS: (u32, u32) = (1, 31);
+/// From which version on `ServiceAccountNodeAudienceRestriction` is on by default
+/// (`pkg/features/kube_features.go`).
+const OWN_AUDIENCES: (u32, u32) = (1, 33);
+
 /// A write that is to be admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Write<'a> {
@@ -67,11 +73,11 @@ impl Write<'_> {
     }
 }
 
-/// Admits or refuses a write. Only nodes are restricted.
+/// Admits or refuses a write as this version (major, minor) does. Only nodes are restricted.
 ///
 /// # Errors
 /// The refusal.
-pub fn admit(write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
+pub fn admit(write: &Write<'_>, objects: &dyn Lookup, version: (u32, u32)) -> Result<(), Status> {
     let Some(node) = write.user.node() else { return Ok(()) };
     let node = node.name;
     if node.is_empty() {
@@ -86,10 +92,13 @@ pub fn admit(write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
         )),
         ("", "nodes", _) => admit_node(node, write),
         ("", "serviceaccounts", "token") if write.operation == Operation::Create => {
-            admit_token(node, write, objects)
+            admit_token(node, write, objects)?;
+            if version >= OWN_AUDIENCES { check_audience(write, objects) } else { Ok(()) }
         }
         ("coordination.k8s.io", "leases", _) => admit_lease(node, write),
-        ("certificates.k8s.io", "certificatesigningrequests", "") => admit_signing_request(node, write),
+        ("certificates.k8s.io", "certificatesigningrequests", "") if version >= OWN_NAME_IN_REQUESTS => {
+            admit_signing_request(node, write)
+        }
         _ => Ok(()),
     }
 }
@@ -323,17 +332,21 @@ fn admit_token(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<()
     if !runs_on(&pod, node) {
         return write.refuse("node requested token bound to a pod scheduled on a different node");
     }
-    check_audience(write, request, &pod)
+    Ok(())
 }
 
 /// A node may ask for no audience that its pod does not ask for (`ServiceAccountNodeAudienceRestriction`).
-fn check_audience(write: &Write<'_>, request: &Value, pod: &Value) -> Result<(), Status> {
+fn check_audience(write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
+    let request = written(write)?;
+    let name = object::text(request, "spec.boundObjectRef.name");
+    let pods = GroupResource { group: "", resource: "pods" };
+    let pod = objects.find(pods, write.namespace, name).ok_or_else(|| Status::not_found(pods, name))?;
     let audience = match object::texts(request, "spec.audiences").as_slice() {
         [] => "",
         [one] => *one,
         _ => return write.refuse("node may only request 0 or 1 audiences"),
     };
-    let asked_for = object::list(pod, "spec.volumes").iter().any(|volume| {
+    let asked_for = object::list(&pod, "spec.volumes").iter().any(|volume| {
         let sources = object::list(volume, "projected.sources").iter();
         let mut tokens = sources.filter_map(|source| source.get("serviceAccountToken"));
         tokens.any(|token| object::text(token, "audience") == audience)

@@ -91,6 +91,22 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "PATH/ATTACKER[@EGRESS]", value_parser = parse_explain)]
     pub(crate) explain: Option<Explain>,
 
+    /// Try every attack that was refused again, without the protection that refused it
+    ///
+    /// It must then succeed: that proves that what was refused was an attack. A property that held
+    /// and that no such twin breaks becomes untested. Takes several times as long.
+    #[arg(long)]
+    pub(crate) twins: bool,
+
+    /// Look for settings with which what is broken would hold
+    ///
+    /// Each setting of your own configuration that bears on the evidence is changed, alone, then
+    /// together with another where none helps alone, and the same attack is run again. Reported is
+    /// what made every property of a verdict hold with the path still working, the smallest change
+    /// first, with all that it changes elsewhere.
+    #[arg(long)]
+    pub(crate) fixes: bool,
+
     /// Exit with status 1 when a property is in this state
     #[arg(long, value_enum, value_name = "STATE", default_value_t = FailOn::None)]
     pub(crate) fail_on: FailOn,
@@ -98,6 +114,14 @@ pub(crate) struct Simulate {
     /// Write the event trace to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Write every packet to this file, as pcapng for Wireshark
+    ///
+    /// It holds the secrets of the TLS sessions and the machines' names: Wireshark shows what was
+    /// encrypted without further files. Each attacker's simulation has its own interfaces, one for
+    /// each segment; the packets where evidence arose have comments (`frame.comment`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 /// Which segments the attacker is on.
@@ -211,9 +235,6 @@ mod tests {
     #[test]
     fn what_this_build_cannot_do_is_a_usage_error() {
         for line in [
-            "--twins",
-            "--fixes",
-            "--pcap a.pcapng",
             "--format sarif",
             "--format html",
             "--faults",

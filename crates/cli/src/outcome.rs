@@ -78,6 +78,7 @@ pub(crate) mod tests {
                 failed_closed: None,
                 properties: Property::ALL.map(|property| (property, PropertyVerdict::new(state))).into(),
                 fix: vec![],
+                controls: None,
             }],
         }
     }

@@ -38,6 +38,7 @@ fn attempt(options: &Simulate, engine: Engine<'_>, console: &mut Console<'_>) ->
     check_combination(options)?;
     let config = configuration(options, console)?;
     let (report_file, trace_file) = (open(options.output.as_deref())?, open(options.trace.as_deref())?);
+    let packets_file = open(options.pcap.as_deref())?;
     let simulated = simulate(options, config, engine, console)?;
     let stories = match &options.explain {
         Some(wanted) => Some(chosen(&simulated.stories, wanted)?),
@@ -46,10 +47,13 @@ fn attempt(options: &Simulate, engine: Engine<'_>, console: &mut Console<'_>) ->
     let report = &simulated.report;
     if let Some(file) = trace_file {
         let lines = simulated.trace_lines.join("\n") + "\n";
-        fill(file, options.trace.as_deref(), &lines)?;
+        fill(file, options.trace.as_deref(), lines.as_bytes())?;
+    }
+    if let Some(file) = packets_file {
+        fill(file, options.pcap.as_deref(), &ravelin_report::pcapng(report, &simulated.captures))?;
     }
     if let Some(file) = report_file {
-        fill(file, options.output.as_deref(), &shown(options, &simulated, console.width, false))?;
+        fill(file, options.output.as_deref(), shown(options, &simulated, console.width, false).as_bytes())?;
     } else if stories.is_none() {
         print(console, &shown(options, &simulated, console.width, console.colour))?;
     }
@@ -64,8 +68,11 @@ fn check_combination(options: &Simulate) -> Result<(), Refused> {
     if options.explain.is_some() && options.format != Format::Table && options.output.is_none() {
         return usage("--explain takes standard output: give the report its own file with --output");
     }
-    if options.output.is_some() && options.output == options.trace {
-        return usage("--output and --trace name the same file");
+    let files = [("--output", &options.output), ("--trace", &options.trace), ("--pcap", &options.pcap)];
+    for (number, (one, file)) in files.iter().enumerate() {
+        if let Some((other, _)) = files[..number].iter().find(|(_, known)| file.is_some() && known == file) {
+            return usage(&format!("{other} and {one} name the same file"));
+        }
     }
     Ok(())
 }
@@ -104,6 +111,9 @@ fn simulate(
         attackers,
         untrusted: options.untrusted.segments(),
         want_trace: options.trace.is_some(),
+        want_packets: options.pcap.is_some(),
+        twins: options.twins,
+        fixes: options.fixes,
         commit: console.commit.clone(),
     };
     let bar = progress::Bar::new(console.watched);
@@ -167,10 +177,10 @@ fn open(path: Option<&Path>) -> Result<Option<File>, Refused> {
         .map_err(|error| Refused(Status::Usage, vec![format!("{error:#}")]))
 }
 
-fn fill(mut file: File, path: Option<&Path>, text: &str) -> Result<(), Refused> {
+fn fill(mut file: File, path: Option<&Path>, content: &[u8]) -> Result<(), Refused> {
     // A pipe or a device has no length to cut.
     let cut = if file.metadata().is_ok_and(|found| found.is_file()) { file.set_len(0) } else { Ok(()) };
-    cut.and_then(|()| file.write_all(text.as_bytes()))
+    cut.and_then(|()| file.write_all(content))
         .with_context(|| format!("{}: cannot be written", path.unwrap_or(Path::new("-")).display()))
         .map_err(|error| Refused(Status::Incomplete, vec![format!("{error:#}")]))
 }

@@ -218,10 +218,10 @@ impl Client {
 
     async fn connect(&self) -> Result<HttpConnection, ClientError> {
         let Shared { host, config, .. } = &*self.0;
-        let trust = if host.flaws().has(Flaw::ClientsTrustAnyServer) {
-            ServerTrust::DangerAny
-        } else {
-            config.trust.clone()
+        let trust = match config.trust.clone() {
+            _ if host.flaws().has(Flaw::ClientsTrustAnyServer) => ServerTrust::DangerAny,
+            trust if host.flaws().has(Flaw::ClientsIgnoreServerName) => trust.danger_any_name(),
+            trust => trust,
         };
         let identity = match &config.credential {
             Credential::Certificate(identity) => Some(identity.clone()),

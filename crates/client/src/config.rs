@@ -75,8 +75,11 @@ impl TokenSource {
         Self(Source::File(name.into()))
     }
 
-    /// The `Authorization` header; marked so that nothing prints it.
-    pub(crate) fn authorization(&self, disk: &dyn Disk) -> Result<HeaderValue, ClientError> {
+    /// The token as it is now.
+    ///
+    /// # Errors
+    /// Where its file is missing or holds no token.
+    pub fn reveal(&self, disk: &dyn Disk) -> Result<String, ClientError> {
         let token = match &self.0 {
             Source::Fixed(token) => token.clone(),
             Source::File(name) => {
@@ -85,10 +88,15 @@ impl TokenSource {
                     .map_err(|_| ClientError::Credential("the token file is not text"))?
             }
         };
-        let token = token.trim();
-        if token.is_empty() {
-            return Err(ClientError::Credential("the token is empty"));
+        match token.trim() {
+            "" => Err(ClientError::Credential("the token is empty")),
+            token => Ok(token.to_owned()),
         }
+    }
+
+    /// The `Authorization` header; marked so that nothing prints it.
+    pub(crate) fn authorization(&self, disk: &dyn Disk) -> Result<HeaderValue, ClientError> {
+        let token = self.reveal(disk)?;
         let mut value = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| ClientError::Credential("the token has characters that HTTP forbids"))?;
         value.set_sensitive(true);

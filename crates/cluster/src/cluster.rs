@@ -2,18 +2,26 @@
 
 use crate::demo::{Demo, DemoPod, NAMESPACE};
 use crate::layout::{Layout, NodePlace};
+use crate::ports::Ports;
 use ravelin_apiserver::{Key, Store};
 use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::HostRef;
 use ravelin_kubelet::{self as kubelet, Kubelet, KubeletConfig};
 use ravelin_pki::{Identity, San, SigningRequest, Subject};
-use ravelin_runtime::{Builtin, InCluster};
+use ravelin_runtime::{Builtin, InCluster, Ledger, Sandbox};
 use ravelin_tunnel::{SshNodeConfig, SshNodeServer, SshTunneler};
 use serde_json::{Value, json};
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How often a component is started anew whose port is held.
+const RESTARTS: u32 = 20;
+/// The pause before that (`RestartSec=` of systemd).
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// The hosts that a cluster runs on.
 #[derive(Clone)]
@@ -88,6 +96,16 @@ impl Components {
         Self { kubelet: None, runtime: Arc::default(), _proxy: None, _ssh: None }
     }
 
+    /// The kubelet, where it could listen.
+    pub(crate) fn kubelet(&self) -> Option<&kubelet::Running> {
+        self.kubelet.as_ref()
+    }
+
+    /// What a pod that runs here was started from.
+    pub(crate) fn sandbox(&self, uid: &str) -> Option<Sandbox> {
+        self.runtime.sandbox(uid)
+    }
+
     /// Starts a node's components. One that cannot listen does not run: its node shows it.
     pub(crate) async fn start(host: &HostRef, plan: &MemberPlan) -> Self {
         let runtime = Arc::new(Builtin::new());
@@ -95,9 +113,13 @@ impl Components {
             runtime: Arc::clone(&runtime) as Arc<dyn ravelin_runtime::Runtime>,
             ..plan.kubelet.clone()
         };
-        let kubelet = told(host, "kubelet", Kubelet::start(host.clone(), config).await);
+        let kubelet = supervised(|| Kubelet::start(host.clone(), config.clone())).await;
+        let kubelet = told(host, "kubelet", kubelet);
         let ssh = match plan.ssh.clone() {
-            Some(config) => told(host, "ssh server", SshNodeServer::start(host.clone(), config).await),
+            Some(config) => {
+                let ssh = supervised(|| SshNodeServer::start(host.clone(), config.clone())).await;
+                told(host, "ssh server", ssh)
+            }
             None => None,
         };
         let proxy = Some(ravelin_proxy::Proxy::start(host.clone(), plan.proxy.clone()));
@@ -105,7 +127,22 @@ impl Components {
     }
 }
 
-fn told<T>(host: &HostRef, what: &str, started: std::io::Result<T>) -> Option<T> {
+/// Starts what listens. A port that is still held by what comes to its end is asked for again, as
+/// a supervisor does.
+async fn supervised<T, F: Future<Output = std::io::Result<T>>>(start: impl Fn() -> F) -> std::io::Result<T> {
+    for _ in 0..RESTARTS {
+        match start().await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(RESTART_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    start().await
+}
+
+/// What was started, where that succeeded; a failure is in the trace.
+pub(crate) fn told<T>(host: &HostRef, what: &str, started: std::io::Result<T>) -> Option<T> {
     let failed = |error| {
         let fields = [ravelin_host::field("what", what), ravelin_host::field("error", error)];
         host.observe("setup.not-started", &fields);
@@ -122,6 +159,8 @@ pub struct Cluster {
     pub(crate) operator: Client,
     pub(crate) members: Vec<Member>,
     pub(crate) tunnels: Option<Arc<SshTunneler>>,
+    /// The rogue node's certificate for another's address.
+    pub(crate) former_serving: Option<Identity>,
     /// Why the demo pods could not be created, if so.
     pub(crate) trouble: Arc<Mutex<Option<String>>>,
     pub(crate) _others: Vec<Box<dyn Any>>,
@@ -142,6 +181,7 @@ pub(crate) struct Facts {
     pub(crate) joiner: Option<ClientConfig>,
     pub(crate) controller_manager: ClientConfig,
     pub(crate) user: ClientConfig,
+    pub(crate) ports: Ports,
 }
 
 impl Cluster {
@@ -270,6 +310,12 @@ impl Cluster {
         })
     }
 
+    /// What every pod was asked and answered so far, by the pod's UID; those of pods that have
+    /// gone are kept.
+    pub fn ledgers(&self) -> BTreeMap<String, Arc<Ledger>> {
+        self.members.iter().flat_map(|member| member.running.borrow().runtime.ledgers()).collect()
+    }
+
     /// A node's demo pod.
     ///
     /// # Errors
@@ -299,8 +345,16 @@ impl Cluster {
 
     /// A demo pod's object, where the pod is ready.
     fn running(&self, demo: Demo, node: usize) -> Result<Arc<Value>, String> {
-        let pod_name = demo.pod_name(self.node_name(node));
-        let pod = self.store().get(&Key::namespaced("pods", NAMESPACE, &pod_name));
+        self.running_pod((NAMESPACE, &demo.pod_name(self.node_name(node))), node)
+    }
+
+    /// A pod's object by namespace and name, where the pod is ready on this node.
+    pub(crate) fn running_pod(
+        &self,
+        (namespace, pod_name): (&str, &str),
+        node: usize,
+    ) -> Result<Arc<Value>, String> {
+        let pod = self.store().get(&Key::namespaced("pods", namespace, pod_name));
         let why = || self.trouble.lock().ok()?.clone();
         let pod = pod.ok_or_else(|| {
             format!(
@@ -318,7 +372,7 @@ impl Cluster {
     }
 
     /// Why a node has no identity or is not ready, as far as the store tells.
-    fn why_not_joined(&self, node: usize) -> String {
+    pub(crate) fn why_not_joined(&self, node: usize) -> String {
         let name = self.node_name(node);
         let store = self.store();
         if store.get(&Key::cluster("nodes", name)).is_some() {
@@ -350,9 +404,11 @@ impl Cluster {
     /// Is every node, demo pod and tunnel ready?
     pub(crate) fn is_ready(&self) -> bool {
         let members = self.layout.members().len();
-        let pods = (0..members).all(|node| Demo::ALL.iter().all(|demo| self.running(*demo, node).is_ok()));
+        let honest = self.layout.honest();
+        let runs = |node: usize| Demo::ALL.iter().all(|demo| self.running(*demo, node).is_ok());
+        let pods = honest.iter().all(|node| runs(*node)) && self.has_tenant();
         let tunnels = self.tunnels.as_ref().is_none_or(|tunnels| tunnels.open() >= members);
-        pods && tunnels && self.services_are_ready(members)
+        pods && tunnels && self.services_are_ready(honest.len())
     }
 
     fn services_are_ready(&self, members: usize) -> bool {
@@ -387,7 +443,7 @@ impl Cluster {
     }
 }
 
-fn uid(pod: &Value) -> String {
+pub(crate) fn uid(pod: &Value) -> String {
     pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 

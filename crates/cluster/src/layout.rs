@@ -26,6 +26,8 @@ pub struct Layout {
     pub attacker: Place,
     /// The nodes.
     pub nodes: Vec<NodePlace>,
+    /// Is the last member node the attacker's?
+    has_rogue: bool,
 }
 
 /// A machine.
@@ -144,7 +146,24 @@ impl Layout {
             user: lan("user", 21),
             attacker: lan("attacker", 66),
             nodes: parts.into_iter().enumerate().map(node).collect(),
+            has_rogue: false,
         })
+    }
+
+    /// The same, and the last member node is the attacker's. Unchanged where it is the only one:
+    /// a cluster of rogues has nobody to attack.
+    pub fn with_rogue(self) -> Self {
+        Self { has_rogue: self.members().len() >= 2, ..self }
+    }
+
+    /// The attacker's node, by its number among the members.
+    pub fn rogue(&self) -> Option<usize> {
+        self.has_rogue.then(|| self.members().len() - 1)
+    }
+
+    /// The members that are not the attacker's, by number.
+    pub fn honest(&self) -> Vec<usize> {
+        (0..self.members().len()).filter(|node| Some(*node) != self.rogue()).collect()
     }
 
     /// The nodes that the cluster has from the start.

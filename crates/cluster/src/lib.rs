@@ -6,13 +6,23 @@
 //! host is a host.
 
 mod cluster;
+mod controllers;
 mod credentials;
 mod demo;
 mod layout;
 mod material;
 mod objects;
+mod ports;
+mod rogue;
 mod start;
+mod tenant;
 
 pub use cluster::{Cluster, Hosts, Who};
 pub use demo::{Demo, DemoPod, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE};
 pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};
+pub use ports::PortAt;
+pub use rogue::Rogue;
+pub use tenant::Tenant;
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,13 @@ impl Material {
         self.authority(&file).identity(&profile, &mut self.entropy)
     }
 
+    /// The serving certificate of another component of the control plane.
+    pub fn component(&mut self, name: &str, sans: Vec<San>) -> Identity {
+        let file = self.names.servers.clone();
+        let profile = self.profile(Subject::new(name, &[]), sans, Usage::Server);
+        self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
     /// A kubelet's serving certificate that somebody put beside it: from the CA that its verifier
     /// names, or the servers' CA where nobody verifies it.
     pub fn kubelet_serving(&mut self, node: &str, sans: Vec<San>) -> Identity {
@@ -146,6 +153,15 @@ impl Material {
         let subject = Subject::new(format!("system:node:{node}"), &["system:nodes"]);
         let profile = self.profile(subject, sans, Usage::Server);
         self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
+    /// A kubelet's serving certificate as it is issued for a signing request; `None` where nobody
+    /// signs these.
+    pub fn requested_serving(&mut self, node: &str, sans: Vec<San>) -> Option<Identity> {
+        let file = self.names.kubelet_serving_signer.clone()?;
+        let subject = Subject::new(format!("system:node:{node}"), &["system:nodes"]);
+        let profile = self.profile(subject, sans, Usage::Server);
+        Some(self.authority(&file).identity(&profile, &mut self.entropy))
     }
 
     /// A key of its own, for service account tokens.

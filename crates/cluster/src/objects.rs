@@ -66,6 +66,7 @@ pub fn demo_objects() -> Vec<Value> {
             "metadata": {"name": NAMESPACE, "labels": {"kubernetes.io/metadata.name": NAMESPACE}},
             "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
         }),
+        crate::tenant::namespace(),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": named(PROBE_ACCOUNT)}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount",
                "metadata": {"name": "kube-proxy", "namespace": "kube-system"}}),

@@ -6,16 +6,18 @@ use crate::demo::{Demo, NAMESPACE, web_service};
 use crate::layout::{Layout, NodePlace};
 use crate::material::Material;
 use crate::objects;
+use crate::ports::Ports;
+use crate::tenant::{self, TENANT_NAMESPACE};
 use async_trait::async_trait;
 use ravelin_apiserver::{
     Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store,
 };
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
-use ravelin_controllers::{Controllers, ControllersConfig, Operator, OperatorConfig};
+use ravelin_controllers::{Operator, OperatorConfig};
 use ravelin_host::{BoxedStream, HostRef};
-use ravelin_kubelet::{ApiserverTarget, Authentication, Authorization, KubeletConfig, Serving};
-use ravelin_pki::{San, ServerTrust, Subject};
+use ravelin_kubelet::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
+use ravelin_pki::{Identity, San, ServerTrust, Subject};
 use ravelin_runtime::Builtin;
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
 use ravelin_tunnel::{
@@ -24,6 +26,7 @@ use ravelin_tunnel::{
 use serde_json::json;
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +35,8 @@ use std::time::Duration;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the setup looks whether all is ready.
 const LOOK: Duration = Duration::from_millis(200);
+/// Where a service proxy that runs in a pod has its token.
+pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 
@@ -53,15 +58,17 @@ impl Cluster {
 }
 
 /// What starting needs all the way.
-struct Setup<'a> {
-    config: &'a ClusterConfig,
-    layout: &'a Layout,
-    hosts: &'a Hosts,
-    material: Material,
+pub(crate) struct Setup<'a> {
+    pub(crate) config: &'a ClusterConfig,
+    pub(crate) layout: &'a Layout,
+    pub(crate) hosts: &'a Hosts,
+    pub(crate) material: Material,
     /// How clients of the apiserver reach it, with no credential yet.
-    base: ClientConfig,
+    pub(crate) base: ClientConfig,
     bootstrap: Bootstrap,
-    others: Vec<Box<dyn Any>>,
+    /// The nodes' SSH host keys, by name, where they are known before the nodes start.
+    host_keys: BTreeMap<String, SshKey>,
+    pub(crate) others: Vec<Box<dyn Any>>,
 }
 
 impl<'a> Setup<'a> {
@@ -77,7 +84,8 @@ impl<'a> Setup<'a> {
             request_timeout: REQUEST_TIMEOUT,
         };
         let bootstrap = Bootstrap::of(config, &mut material);
-        Self { config, layout, hosts, material, base, bootstrap, others: Vec::new() }
+        let (host_keys, others) = (BTreeMap::new(), Vec::new());
+        Self { config, layout, hosts, material, base, bootstrap, host_keys, others }
     }
 
     async fn start(mut self) -> Cluster {
@@ -89,7 +97,7 @@ impl<'a> Setup<'a> {
         let apiserver = Apiserver::start(self.hosts.control_plane.clone(), apiserver).await;
         let apiserver = apiserver.unwrap_or_else(|error| panic!("{error}"));
         self.seed(&apiserver.store());
-        self.controllers(&facts);
+        self.controllers(&facts).await;
         self.operator(&operator);
         let operator = Client::new(self.hosts.operator.clone(), operator);
         let mut members = Vec::new();
@@ -97,11 +105,21 @@ impl<'a> Setup<'a> {
             members.push(self.member(index, (&operator, &tunnel_key)).await);
         }
         let trouble = self.populate(&operator);
-        let (layout, hosts) = (self.layout.clone(), self.hosts.clone());
-        Cluster { layout, hosts, apiserver, facts, operator, members, tunnels, trouble, _others: self.others }
+        Cluster {
+            layout: self.layout.clone(),
+            hosts: self.hosts.clone(),
+            apiserver,
+            facts,
+            operator,
+            members,
+            tunnels,
+            former_serving: self.former_serving(),
+            trouble,
+            _others: self.others,
+        }
     }
 
-    fn client(&mut self, name: &str, groups: &[&str]) -> ClientConfig {
+    pub(crate) fn client(&mut self, name: &str, groups: &[&str]) -> ClientConfig {
         with_certificate(&self.base, self.material.client(name, groups))
     }
 
@@ -110,11 +128,13 @@ impl<'a> Setup<'a> {
         match &self.config.apiserver.egress {
             config::Egress::Direct => (Arc::new(Direct(self.hosts.control_plane.clone())), None),
             config::Egress::Unmodelled { why } => (Arc::new(Unmodelled(why.clone())), None),
-            config::Egress::SshTunnels { user, .. } => {
+            config::Egress::SshTunnels { user, verifies_host_keys, .. } => {
+                let host_keys =
+                    if *verifies_host_keys { self.pinned_host_keys() } else { HostKeyPolicy::DangerAny };
                 let ssh = SshConfig {
                     user: user.clone(),
                     key: key.clone(),
-                    host_keys: HostKeyPolicy::DangerAny,
+                    host_keys,
                     unknown_node: UnknownNode::DangerRandom,
                     address_types: vec!["ExternalIP".into(), "InternalIP".into()],
                 };
@@ -123,6 +143,15 @@ impl<'a> Setup<'a> {
                 (Arc::clone(&tunnels) as Arc<dyn Egress>, Some(tunnels))
             }
         }
+    }
+
+    /// Makes the nodes' host keys before the nodes start, so that the tunneler can know them.
+    fn pinned_host_keys(&mut self) -> HostKeyPolicy {
+        let nodes = self.layout.members().iter().map(|node| node.machine.name.clone());
+        let entropy = self.material.entropy();
+        self.host_keys = nodes.map(|node| (node, SshKey::generate(entropy))).collect();
+        let known = self.host_keys.iter().map(|(node, key)| (node.clone(), key.public()));
+        HostKeyPolicy::Pinned(known.collect())
     }
 
     fn facts(&mut self) -> Facts {
@@ -146,6 +175,7 @@ impl<'a> Setup<'a> {
             joiner,
             controller_manager: self.client("system:kube-controller-manager", &[]),
             user: self.client("kubernetes-admin", &["system:masters"]),
+            ports: Ports::of(self.config, self.layout),
         }
     }
 
@@ -169,7 +199,7 @@ impl<'a> Setup<'a> {
     }
 
     /// The address of the `kubernetes` service: the first of the range.
-    fn kubernetes_service(&self) -> IpAddr {
+    pub(crate) fn kubernetes_service(&self) -> IpAddr {
         let range = self.config.apiserver.service_cluster_ip_range;
         range.hosts().next().unwrap_or_else(|| range.addr())
     }
@@ -185,6 +215,7 @@ impl<'a> Setup<'a> {
         }
         ApiserverConfig {
             secure: SocketAddr::new(apiserver.bind_address, apiserver.secure_port),
+            insecure: apiserver.insecure.map(|port| self.own_address(port.address)),
             advertise: self.base.server,
             tls: self.material.apiserver(facts.names.clone()),
             client_ca: self.material.client_anchors(self.config),
@@ -207,6 +238,7 @@ impl<'a> Setup<'a> {
             kubelet: KubeletClientConfig {
                 identity: facts.kubelet_client.clone(),
                 trust: self.material.kubelet_trust(),
+                cert_cn_validation: apiserver.kubelet.cert_cn_validation,
                 preferred_address_types: apiserver
                     .kubelet
                     .preferred_address_types
@@ -218,6 +250,12 @@ impl<'a> Setup<'a> {
             egress,
             kubernetes_version: self.config.version.major_minor(),
         }
+    }
+
+    /// An address of a machine's own in a file is another one here; loopback and all are the same.
+    fn own_address(&self, given: SocketAddr) -> SocketAddr {
+        let same = given.ip().is_unspecified() || given.ip().is_loopback();
+        if same { given } else { SocketAddr::new(self.base.server.ip(), given.port()) }
     }
 
     /// What an installer writes straight into the new cluster.
@@ -235,31 +273,6 @@ impl<'a> Setup<'a> {
                 self.hosts.operator.observe("setup.not-created", &fields);
             }
         }
-    }
-
-    fn controllers(&mut self, facts: &Facts) {
-        let seconds = self.config.controller_manager.cluster_signing_duration_s;
-        let duration = i64::try_from(seconds).unwrap_or(i64::MAX);
-        let config = ControllersConfig {
-            controller_manager: facts.controller_manager.clone(),
-            scheduler: self.client("system:kube-scheduler", &[]),
-            kubernetes_service: self.client("system:apiserver", &["system:masters"]),
-            signers: self.material.signers(),
-            signing_duration: jiff::SignedDuration::from_secs(duration),
-            root_ca_pem: self.material.server_anchors().to_pem(),
-            kubernetes_service_ip: self.kubernetes_service(),
-            apiserver: self.base.server,
-            cluster_cidr: None,
-            node_cidrs: self
-                .layout
-                .nodes
-                .iter()
-                .map(|node| (node.machine.name.clone(), node.pod_cidr))
-                .collect(),
-            node_cidr_prefix: self.config.network.node_cidr_mask_size,
-        };
-        let running = Controllers::start(self.hosts.controllers.clone(), config);
-        self.others.push(Box::new(running));
     }
 
     fn operator(&mut self, client: &ClientConfig) {
@@ -326,6 +339,11 @@ impl<'a> Setup<'a> {
                 config::KubeletAuthorization::AlwaysAllow => Authorization::AlwaysAllow,
                 config::KubeletAuthorization::Webhook => Authorization::Webhook,
             },
+            caches: Caches {
+                token: Duration::from_secs(kubelet.webhook_caches.token_s),
+                authorized: Duration::from_secs(kubelet.webhook_caches.authorized_s),
+                unauthorized: Duration::from_secs(kubelet.webhook_caches.unauthorized_s),
+            },
             pod_cidr: Some(place.pod_cidr),
             version: format!("v{}.0", self.config.version),
             lease_renew_interval: Duration::from_secs(u64::from(lease_seconds.max(4)) / 4),
@@ -338,7 +356,6 @@ impl<'a> Setup<'a> {
     /// its own, a service account's token where it runs in a pod (kubeadm).
     async fn proxy_client(&mut self, host: &HostRef, operator: &Client) -> ClientConfig {
         const IN_POD: &str = "/var/lib/kube-proxy/kubeconfig.conf";
-        const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
         let own_file = self.config.proxy.kubeconfig.as_ref().filter(|file| file.as_str() != IN_POD);
         if own_file.is_some() {
             return self.client("system:kube-proxy", &["system:node-proxier"]);
@@ -351,15 +368,28 @@ impl<'a> Setup<'a> {
         let issued = operator.create(path, &request).await.ok();
         let token = issued.as_ref().and_then(|issued| issued["status"]["token"].as_str()).unwrap_or_default();
         // A token that was not issued is an empty file, and the client says so.
-        let _ = host.disk().write(TOKEN, token.as_bytes());
-        ClientConfig { credential: Credential::Token(TokenSource::file(TOKEN)), ..self.base.clone() }
+        let _ = host.disk().write(PROXY_TOKEN, token.as_bytes());
+        ClientConfig { credential: Credential::Token(TokenSource::file(PROXY_TOKEN)), ..self.base.clone() }
+    }
+
+    /// What the rogue node was issued when it had the first member's address.
+    fn former_serving(&mut self) -> Option<Identity> {
+        let rogue = &self.layout.members()[self.layout.rogue()?].machine.name;
+        let address = self.layout.members().first()?.machine.address;
+        let names = vec![San::Ip(address), San::Dns(rogue.clone())];
+        match &self.config.kubelet.serving {
+            config::KubeletServing::SelfSigned => None,
+            config::KubeletServing::Bootstrap => self.material.requested_serving(rogue, names),
+            config::KubeletServing::Files(_) => Some(self.material.kubelet_serving(rogue, names)),
+        }
     }
 
     fn ssh_config(&mut self, place: &NodePlace, key: SshPublicKey) -> Option<SshNodeConfig> {
         let config::Egress::SshTunnels { user, .. } = &self.config.apiserver.egress else { return None };
+        let known = self.host_keys.get(&place.machine.name).cloned();
         Some(SshNodeConfig {
             listen: SocketAddr::new(place.machine.address, SSH_PORT),
-            host_key: SshKey::generate(self.material.entropy()),
+            host_key: known.unwrap_or_else(|| SshKey::generate(self.material.entropy())),
             user: user.clone(),
             authorized_keys: vec![key],
         })
@@ -370,9 +400,14 @@ impl<'a> Setup<'a> {
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
         let mut wanted = vec![(format!("/api/v1/namespaces/{NAMESPACE}/services"), web_service())];
-        for node in self.layout.members() {
-            let pods = Demo::ALL.iter().map(|demo| demo.pod(&node.machine.name));
+        for node in self.layout.honest() {
+            let node = &self.layout.members()[node].machine.name;
+            let pods = Demo::ALL.iter().map(|demo| demo.pod(node));
             wanted.extend(pods.map(|pod| (format!("/api/v1/namespaces/{NAMESPACE}/pods"), pod)));
+        }
+        if let Some(last) = self.layout.members().last() {
+            let pod = tenant::pod(&last.machine.name);
+            wanted.push((format!("/api/v1/namespaces/{TENANT_NAMESPACE}/pods"), pod));
         }
         let operator = operator.clone();
         let creating = async move {

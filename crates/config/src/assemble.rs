@@ -4,6 +4,7 @@ mod apiserver;
 mod authorization;
 mod components;
 mod kubelet;
+mod kubelet_client;
 mod network;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Every flag and key that Kubernetes 1.8 … 1.36 knows, and what it can do to a path.
+//! Every flag and key that Kubernetes 1.8 … 1.36 knows, and what KEP-4872 adds, and what it can do to a path.
 //!
 //! The tables below are facts about Kubernetes, each with the first and the last minor version that has the option.
 //! Sources: the reference pages of kubernetes/website (kube-apiserver, kube-controller-manager, kube-scheduler,
@@ -14,7 +14,7 @@ mod proxy;
 mod scheduler;
 mod shared;
 
-pub(crate) use gates::{GateEffect, gate_effect};
+pub(crate) use gates::{CERT_CN_GATE, GateEffect, gate_effect};
 pub(crate) use kubelet_file::KUBELET_KEYS;
 pub(crate) use proxy::PROXY_KEYS;
 

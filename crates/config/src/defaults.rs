@@ -41,10 +41,12 @@ pub(crate) fn apiserver(version: KubernetesVersion) -> Vec<Row> {
         ),
         row("kubelet-port", "10250", OPTIONS),
         row("kubelet-read-only-port", "10255", OPTIONS),
-        row("kubelet-timeout", "5s", OPTIONS),
         row("service-cluster-ip-range", "10.0.0.0/24", "pkg/kubeapiserver/options/options.go"),
         row("profiling", "true", "staging/src/k8s.io/apiserver/pkg/server/options/feature.go"),
     ];
+    if minor >= 37 {
+        rows.push(row("enable-kubelet-cert-cn-validation", "false", "KEP-4872"));
+    }
     if minor < 19 {
         rows.push(row("kubelet-https", "true", OPTIONS));
     }
@@ -153,6 +155,9 @@ fn kubelet() -> Vec<Row> {
         row("rotate-certificates", "false", KUBELET),
         row("rotate-server-certificates", "false", KUBELET),
         row("node-lease-duration-seconds", "40", KUBELET),
+        row("authentication-token-webhook-cache-ttl", "2m", KUBELET),
+        row("authorization-webhook-cache-authorized-ttl", "5m", KUBELET),
+        row("authorization-webhook-cache-unauthorized-ttl", "30s", KUBELET),
     ]
 }
 

@@ -19,7 +19,7 @@ mod sheet;
 mod source;
 mod suggest;
 mod versions;
-mod yaml;
+pub mod yaml;
 
 #[cfg(test)]
 mod tests;

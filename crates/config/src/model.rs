@@ -18,7 +18,7 @@ pub use components::{
 };
 pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, TlsVersion};
 pub use provenance::{Assumed, Component, Defaulted, NoEffect, Provenance, Setting, UnknownEffect};
-pub use version::{KubernetesVersion, NEWEST, OLDEST, ParseVersionError};
+pub use version::{KubernetesVersion, NEWEST, OLDEST, PLANNED, ParseVersionError};
 
 use serde::Serialize;
 

@@ -1,14 +1,16 @@
 //! Which Kubernetes version the files are for, and whether every option exists in it.
 
+use crate::catalogue::CERT_CN_GATE;
+use crate::datum::Datum;
 use crate::gathered::{Gathered, Given, Origin, Place};
-use crate::model::{Component, KubernetesVersion, NEWEST, OLDEST};
+use crate::model::{Component, KubernetesVersion, NEWEST, OLDEST, PLANNED};
 
 /// Decides the version: the override, else what the files name, else the newest that fits every option.
 pub(crate) fn decide(override_: Option<&str>, gathered: &mut Gathered) -> KubernetesVersion {
     let version = match override_.map(|text| (text, KubernetesVersion::parse(text))) {
         Some((_, Ok(version))) => Some(version),
         Some((text, Err(error))) => {
-            let accepted = format!("{OLDEST} to {NEWEST}");
+            let accepted = format!("{OLDEST} to {PLANNED}");
             gathered.fail(&Place::new("", 0), "--kubernetes-version", format!("{text:?} {error}"), accepted);
             None
         }
@@ -109,6 +111,7 @@ fn limits(gathered: &Gathered) -> Vec<Limit> {
             });
         }
     }
+    limits.extend(planned_gates(gathered));
     let own = gathered.given.iter().any(|g| g.component == Component::Apiserver && g.origin == Origin::Flag);
     if let (true, Some(place)) = (own, gathered.started.get(&Component::Apiserver)) {
         for name in ["service-account-issuer", "service-account-signing-key-file"] {
@@ -135,13 +138,43 @@ fn limits(gathered: &Gathered) -> Vec<Limit> {
     limits
 }
 
+/// The gates that no version up to the newest has: older ones refuse to start with them.
+fn planned_gates(gathered: &Gathered) -> Vec<Limit> {
+    let maps = gathered.given.iter().filter(|given| given.known.name == "feature-gates");
+    let mut limits = Vec::new();
+    for given in maps {
+        let Datum::List(gates) = &given.datum else { continue };
+        for gate in gates.iter().filter(|gate| gate.starts_with(&format!("{CERT_CN_GATE}="))) {
+            limits.push(Limit {
+                key: format!("{}={gate}", given.key),
+                place: given.place.clone(),
+                first: PLANNED.minor_number(),
+                last: u32::MAX,
+                why: "",
+            });
+        }
+    }
+    limits
+}
+
 fn infer(limits: &[Limit], gathered: &mut Gathered) -> KubernetesVersion {
+    // What is planned only where nothing else has the options.
+    let planned = NEWEST.minor_number() + 1..=PLANNED.minor_number();
     let fitting = (OLDEST.minor_number()..=NEWEST.minor_number())
         .rev()
+        .chain(planned)
         .map(KubernetesVersion::minor)
         .find(|v| limits.iter().all(|l| l.allows(*v)));
     if let Some(version) = fitting {
         let oldest = limits.iter().min_by_key(|l| l.last).filter(|l| l.last < NEWEST.minor_number());
+        let planned = limits.iter().find(|l| l.first > NEWEST.minor_number());
+        if let Some(needs) = planned {
+            gathered.assume(format!(
+                "no file names a Kubernetes version: assumed {version} (the first with {})",
+                needs.key
+            ));
+            return version;
+        }
         let because = oldest.map_or_else(
             || "the newest known".to_owned(),
             |l| {

@@ -15,20 +15,27 @@ const MAX_NODES: usize = 200_000;
 
 /// One value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
+    /// The line, from 1.
     pub line: usize,
+    /// What stands there.
     pub value: Value,
 }
 
 /// A value as YAML 1.1 types it. Scalars that are not strings keep how they were written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing.
     Null,
+    /// A boolean.
     Bool(bool),
     /// The number, and how it was written.
     Int(i64, String),
+    /// The number, and how it was written.
     Float(f64, String),
+    /// A string.
     Text(String),
+    /// A list.
     List(Vec<Node>),
     /// In the order of the file; keys are unique.
     Map(Vec<Entry>),
@@ -36,17 +43,23 @@ pub(crate) enum Value {
 
 /// One key of a mapping with its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub struct Entry {
+    /// The key.
     pub key: String,
+    /// The key's line, from 1.
     pub line: usize,
+    /// Its value.
     pub node: Node,
 }
 
 /// Why a text is not YAML that Kubernetes would take.
 #[derive(Debug, PartialEq)]
-pub(crate) struct YamlError {
+pub struct YamlError {
+    /// The line, from 1.
     pub line: usize,
+    /// The key, where it concerns one.
     pub key: String,
+    /// What is wrong.
     pub problem: String,
 }
 
@@ -130,7 +143,10 @@ impl Node {
 }
 
 /// Every document of a text; empty documents are left out.
-pub(crate) fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
     let mut options = Options::default();
     options.emit_comments = false;
     let mut reader = Reader {

@@ -1,7 +1,8 @@
 //! What the controller manager and the scheduler do, as clients of the secure port.
 //!
 //! Each controller is a loop over what reflectors have seen: it compares that with what should be
-//! and writes the difference. Nothing here listens, and nothing here knows the apiserver's inside.
+//! and writes the difference. Both components also answer on ports of their own (`ports`). Nothing
+//! here knows the apiserver's inside.
 
 mod addresses;
 mod approver;
@@ -12,11 +13,13 @@ mod kubernetes_service;
 mod namespaces;
 mod operator;
 mod placement;
+mod ports;
 mod scheduler;
 mod signer;
 mod slices;
 mod start;
 
 pub use operator::{Operator, OperatorConfig};
+pub use ports::{Component, ComponentPorts, PortsConfig};
 pub use signer::Signers;
 pub use start::{Controllers, ControllersConfig, Running};

@@ -38,6 +38,8 @@ pub struct KubeletConfig {
     pub authentication: Authentication,
     /// What callers of its endpoint may do.
     pub authorization: Authorization,
+    /// How long the apiserver's answers about callers are used.
+    pub caches: Caches,
     /// The addresses of its pods (CIDR). `None`: what the node object's `spec.podCIDR` says.
     pub pod_cidr: Option<ipnet::IpNet>,
     /// Its version, as `v1.33.0`.
@@ -70,6 +72,17 @@ pub enum Serving {
     Given(Identity),
     /// Asked for by a signing request (`serverTLSBootstrap`).
     Bootstrap,
+}
+
+/// How long the apiserver's answers about callers are used; not at all for a zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// Of a TokenReview (`authentication.webhook.cacheTTL`; 2 min).
+    pub token: Duration,
+    /// Of a SubjectAccessReview that allowed (`authorization.webhook.cacheAuthorizedTTL`; 5 min).
+    pub authorized: Duration,
+    /// Of one that refused (`authorization.webhook.cacheUnauthorizedTTL`; 30 s).
+    pub unauthorized: Duration,
 }
 
 /// `authentication` of a KubeletConfiguration.

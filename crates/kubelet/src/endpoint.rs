@@ -4,6 +4,7 @@
 //! everybody; all others are answered only to those who may ask.
 
 mod routes;
+mod run;
 
 use crate::access::{Access, Allowed};
 use crate::journal::Answered;
@@ -50,9 +51,9 @@ impl Answer {
         Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
     }
 
-    fn method_not_allowed() -> Self {
+    fn method_not_allowed(allowed: &'static str) -> Self {
         let answer = Self::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
-        Self { extra: Some((ALLOW, HeaderValue::from_static("GET"))), ..answer }
+        Self { extra: Some((ALLOW, HeaderValue::from_static(allowed))), ..answer }
     }
 
     fn to_logs_directory() -> Self {
@@ -107,7 +108,7 @@ impl Endpoint {
         Self { access: Access::new(Arc::clone(&shared)), shared }
     }
 
-    async fn answer(&self, request: &Request, peer: &PeerInfo, asked: &mut Asked) -> Answer {
+    async fn answer(&self, request: Request, peer: &PeerInfo, asked: &mut Asked) -> Answer {
         let Some(route) = Route::of(&asked.path) else { return Answer::not_found() };
         if route == Route::LogsWithoutSlash {
             return Answer::to_logs_directory();
@@ -120,11 +121,16 @@ impl Endpoint {
         let Some(allowed) = self.access.authorize(&attributes).await else {
             return Answer::text(StatusCode::FORBIDDEN, self.access.forbidden_text(&attributes));
         };
-        self.serve(route, asked, allowed).await
+        self.serve(route, (asked, request), allowed).await
     }
 
     /// Serves a request that is allowed.
-    async fn serve(&self, route: Route<'_>, asked: &Asked, _allowed: Allowed) -> Answer {
+    async fn serve(
+        &self,
+        route: Route<'_>,
+        (asked, request): (&Asked, Request),
+        _allowed: Allowed,
+    ) -> Answer {
         if !self.shared.config.debugging_handlers && route.is_debugging(&asked.path) {
             return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n");
         }
@@ -132,6 +138,7 @@ impl Endpoint {
             Route::Log { namespace, pod, container } if asked.method == Method::GET => {
                 routes::log(&self.shared, (namespace, pod, container), asked.query()).await
             }
+            Route::Run { .. } if asked.method == Method::POST => run::run(&self.shared, route, request).await,
             route => routes::open(&self.shared, route, &asked.method),
         }
     }
@@ -141,7 +148,7 @@ impl Endpoint {
 impl Handler for Endpoint {
     async fn handle(&self, request: Request, peer: &PeerInfo) -> Response {
         let mut asked = Asked::of(&request, false);
-        let answer = self.answer(&request, peer, &mut asked).await;
+        let answer = self.answer(request, peer, &mut asked).await;
         finish(&self.shared, asked, answer)
     }
 }

@@ -7,6 +7,7 @@ use crate::state::{Member, Shared};
 use crate::{lease, node, pods, serving};
 use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::{Endpoint, HostRef, Task};
+use ravelin_pki::Identity;
 use std::sync::Arc;
 
 /// A kubelet to be started.
@@ -58,6 +59,11 @@ impl Running {
     /// How this kubelet now reaches the apiserver; `None` until it has an identity.
     pub fn client_config(&self) -> Option<ClientConfig> {
         self.shared.member().map(|member| member.config)
+    }
+
+    /// What its HTTPS endpoint proves itself by; `None` until it has a certificate.
+    pub fn serving_identity(&self) -> Option<Identity> {
+        self.shared.serving()
     }
 
     /// Has it registered its node?

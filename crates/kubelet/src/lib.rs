@@ -10,7 +10,6 @@ mod bootstrap;
 mod config;
 mod credentials;
 mod endpoint;
-mod expiring;
 mod journal;
 mod kubelet;
 mod lease;
@@ -21,7 +20,7 @@ mod serving;
 mod state;
 mod status;
 
-pub use config::{ApiserverTarget, Authentication, Authorization, KubeletConfig, Serving};
+pub use config::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
 pub use journal::{Answered, Journal, MAX_ANSWERED};
 pub use kubelet::{Kubelet, Running};
 

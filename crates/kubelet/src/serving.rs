@@ -18,6 +18,7 @@ const SELF_SIGNED_LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24
 /// Serves the HTTPS endpoint for ever.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: Box<dyn Listener>) {
     let identity = identity(&shared, listener.as_ref()).await;
+    shared.serves_as(&identity);
     let _server = Server {
         host: shared.host.clone(),
         listener,

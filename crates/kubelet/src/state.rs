@@ -4,6 +4,7 @@ use crate::config::KubeletConfig;
 use crate::journal::Journal;
 use ravelin_client::{Client, ClientConfig};
 use ravelin_host::HostRef;
+use ravelin_pki::Identity;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     /// Why it has not joined yet.
     trouble: Mutex<Option<String>>,
+    /// What its HTTPS endpoint proves itself by.
+    serving: Mutex<Option<Identity>>,
     member: watch::Sender<Option<Member>>,
     registered: watch::Sender<bool>,
     pods: Mutex<BTreeMap<(String, String), Value>>,
@@ -35,6 +38,7 @@ impl Shared {
             config,
             journal: Arc::default(),
             trouble: Mutex::default(),
+            serving: Mutex::default(),
             member: watch::Sender::new(None),
             registered: watch::Sender::new(false),
             pods: Mutex::default(),
@@ -48,6 +52,15 @@ impl Shared {
 
     pub(crate) fn has_trouble(&self, why: &dyn std::fmt::Display) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
+    }
+
+    /// What its HTTPS endpoint proves itself by, once it has a certificate.
+    pub(crate) fn serving(&self) -> Option<Identity> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn serves_as(&self, identity: &Identity) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
     }
 
     /// The client of the apiserver, once there is one.

@@ -1,5 +1,6 @@
 //! A whole kubelet against a stub of the apiserver.
 
+mod asking;
 mod callers;
 mod joining;
 mod stage;

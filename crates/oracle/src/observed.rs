@@ -178,6 +178,10 @@ pub enum Protection {
     NodeName,
     /// The server verified a bearer token's signature or secret.
     Token,
+    /// The server verified for whom a bearer token is.
+    TokenAudience,
+    /// The server verified until when a bearer token is good.
+    TokenExpiry,
     /// The client followed no redirect.
     NoRedirect,
     /// A segment did not fit the connection's ports and sequence numbers.
@@ -199,6 +203,8 @@ impl Protection {
             Self::ServerName => "server name verification",
             Self::NodeName => "node name verification",
             Self::Token => "token verification",
+            Self::TokenAudience => "token audience verification",
+            Self::TokenExpiry => "token expiry verification",
             Self::NoRedirect => "no redirect is followed",
             Self::SequenceNumbers => "unpredictable sequence numbers",
         }

@@ -33,8 +33,10 @@ pub use pem::certificates_to_pem;
 pub use provider::{danger_frozen_provider, provider};
 pub use request::{MAX_REQUEST_BYTES, RequestRefused, SigningRequest};
 pub use rustls_pki_types::CertificateDer;
-pub use trust::{ServerTrust, TrustAnchors};
-pub use verifier::{client_verifier, danger_client_verifier_without_possession, server_verifier};
+pub use trust::{ServerChecks, ServerTrust, TrustAnchors};
+pub use verifier::{
+    WrongCommonName, client_verifier, danger_client_verifier_without_possession, server_verifier,
+};
 
 #[cfg(test)]
 mod tests;

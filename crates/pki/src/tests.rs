@@ -87,17 +87,18 @@ fn a_leaf_cannot_issue_certificates() {
     assert!(danger_unverified_client(&chain).is_some(), "it can be read, so it was judged");
 }
 
+fn judge(trust: &ServerTrust, identity: &Identity, name: &str, at: Timestamp) -> Result<(), String> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(at.as_second() as u64));
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    server_verifier(trust)
+        .verify_server_cert(&identity.chain[0], &identity.chain[1..], &name, &[], now)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
 #[test]
 fn server_certificates_are_good_for_their_alternative_names_only() {
     let ours = authority(1);
-    let judge = |trust: &ServerTrust, identity: &Identity, name: &str, at: Timestamp| {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(at.as_second() as u64));
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        server_verifier(trust)
-            .verify_server_cert(&identity.chain[0], &identity.chain[1..], &name, &[], now)
-            .map(drop)
-            .map_err(|error| error.to_string())
-    };
     let trust = ServerTrust::Anchors(anchors(&ours));
     let good = ours.identity(&profile(Usage::Server), &mut entropy(2));
     for (name, at, refused) in [
@@ -131,6 +132,32 @@ fn server_certificates_are_good_for_their_alternative_names_only() {
     let foreign = authority(9).identity(&profile(Usage::Server), &mut entropy(2));
     assert!(judge(&trust, &foreign, "node-1", NOW).unwrap_err().contains("UnknownIssuer"));
     assert_eq!(judge(&ServerTrust::DangerAny, &foreign, "other", NOW), Ok(()));
+}
+
+#[test]
+fn each_check_of_a_server_can_be_added_or_left_out_alone() {
+    let (ours, theirs) = (authority(1), authority(2));
+    let identity = |authority: &Authority| authority.identity(&profile(Usage::Server), &mut entropy(3));
+    let judge = |trust: &ServerTrust, identity: &Identity, name: &str| judge(trust, identity, name, NOW);
+    let (good, foreign) = (identity(&ours), identity(&theirs));
+    let named = profile(Usage::Server).subject.common_name;
+    let strict = ServerTrust::Anchors(anchors(&ours));
+    let (nameless, of_holder, of_other) = (
+        strict.clone().danger_any_name(),
+        strict.clone().with_common_name(named.clone()),
+        strict.clone().with_common_name("system:node:other"),
+    );
+    let own = profile(Usage::Server).sans[0].to_string();
+    assert_eq!(judge(&nameless, &good, "elsewhere"), Ok(()));
+    assert!(judge(&nameless, &foreign, "elsewhere").unwrap_err().contains("UnknownIssuer"));
+    assert_eq!(judge(&of_holder, &good, &own), Ok(()));
+    assert!(judge(&of_holder, &good, "elsewhere").unwrap_err().contains("certificate not valid for name"));
+    assert!(judge(&of_holder, &foreign, &own).unwrap_err().contains("UnknownIssuer"));
+    assert!(judge(&of_other, &good, &own).unwrap_err().contains("WrongCommonName"));
+    let holder_alone = nameless.with_common_name("system:node:other");
+    assert!(judge(&holder_alone, &good, "elsewhere").unwrap_err().contains("WrongCommonName"));
+    let anybody = ServerTrust::DangerAny.with_common_name("system:node:other");
+    assert_eq!(judge(&anybody, &foreign, "elsewhere"), Ok(()));
 }
 
 #[test]

@@ -71,7 +71,56 @@ impl TrustAnchors {
 pub enum ServerTrust {
     /// Its certificate must come from one of these, for the name that was dialled, and be valid.
     Anchors(TrustAnchors),
+    /// As with `Anchors`, with more or fewer checks.
+    Checks(ServerChecks),
     /// Any certificate will do, as long as the server holds its key
     /// (`insecure-skip-tls-verify`).
     DangerAny,
+}
+
+/// What is checked of a server's certificate. Its issuer and its time always are.
+#[derive(Clone, Debug)]
+pub struct ServerChecks {
+    /// Who must have issued it.
+    pub anchors: TrustAnchors,
+    /// The common name that it must have besides, if any: a name of its holder, not of an address.
+    pub common_name: Option<String>,
+    /// Need it not be for the name that was dialled?
+    pub danger_any_name: bool,
+}
+
+impl ServerTrust {
+    /// The same, but the certificate must also have this common name. Where any certificate will
+    /// do, any still does.
+    #[must_use]
+    pub fn with_common_name(self, common_name: impl Into<String>) -> Self {
+        self.changed(|checks| checks.common_name = Some(common_name.into()))
+    }
+
+    /// The same, but the certificate need not be for the name that was dialled.
+    #[must_use]
+    pub fn danger_any_name(self) -> Self {
+        self.changed(|checks| checks.danger_any_name = true)
+    }
+
+    /// What is checked; `None` where any certificate will do.
+    pub(crate) fn checks(&self) -> Option<ServerChecks> {
+        match self {
+            Self::Anchors(anchors) => {
+                Some(ServerChecks { anchors: anchors.clone(), common_name: None, danger_any_name: false })
+            }
+            Self::Checks(checks) => Some(checks.clone()),
+            Self::DangerAny => None,
+        }
+    }
+
+    fn changed(self, change: impl FnOnce(&mut ServerChecks)) -> Self {
+        match self.checks() {
+            None => Self::DangerAny,
+            Some(mut checks) => {
+                change(&mut checks);
+                Self::Checks(checks)
+            }
+        }
+    }
 }

@@ -1,23 +1,32 @@
 //! How handshakes judge the other end, in the shape that rustls asks for.
 
-use crate::{ServerTrust, TrustAnchors, provider};
+use crate::{ServerChecks, ServerTrust, inspect, provider};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 
 /// Judges a server's certificate. It must be issued for the dialled DNS name or address as a
-/// subject alternative name; the common name counts for nothing.
+/// subject alternative name; the common name counts for nothing, unless [`ServerChecks`] ask for
+/// one besides.
 pub fn server_verifier(trust: &ServerTrust) -> Arc<dyn ServerCertVerifier> {
-    let anchors = match trust {
-        ServerTrust::Anchors(anchors) => Some(anchors.clone()),
-        ServerTrust::DangerAny => None,
-    };
-    Arc::new(Server { anchors, algorithms: algorithms() })
+    Arc::new(Server { checks: trust.checks(), algorithms: algorithms() })
+}
+
+/// A server whose certificate is good but somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("certificate has common name {presented:?}, not {expected:?}")]
+pub struct WrongCommonName {
+    /// Whose it had to be.
+    pub expected: String,
+    /// Whose it is.
+    pub presented: String,
 }
 
 /// Asks clients for a certificate without requiring one. Any chain passes the handshake, if the
@@ -48,10 +57,20 @@ fn issuer_unknown(error: Error) -> Error {
     }
 }
 
+/// The common name must be this one, to the letter.
+fn check_common_name(certificate: &CertificateDer<'_>, expected: &str) -> Result<(), Error> {
+    let presented = inspect(certificate).map(|read| read.subject.common_name);
+    if presented.as_deref() == Some(expected) {
+        return Ok(());
+    }
+    let wrong = WrongCommonName { expected: expected.to_owned(), presented: presented.unwrap_or_default() };
+    Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(wrong)))))
+}
+
 #[derive(Debug)]
 struct Server {
     /// `None` accepts any certificate.
-    anchors: Option<TrustAnchors>,
+    checks: Option<ServerChecks>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -64,17 +83,22 @@ impl ServerCertVerifier for Server {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(anchors) = &self.anchors {
+        if let Some(checks) = &self.checks {
             let certificate = ParsedCertificate::try_from(end_entity)?;
             verify_server_cert_signed_by_trust_anchor(
                 &certificate,
-                anchors.roots(),
+                checks.anchors.roots(),
                 intermediates,
                 now,
                 self.algorithms.all,
             )
             .map_err(issuer_unknown)?;
-            verify_server_name(&certificate, name)?;
+            if !checks.danger_any_name {
+                verify_server_name(&certificate, name)?;
+            }
+            if let Some(expected) = &checks.common_name {
+                check_common_name(end_entity, expected)?;
+            }
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -6,6 +6,11 @@ use ravelin_assess::model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The command behind it.
+pub(crate) fn repeat() -> crate::Repeat {
+    crate::Repeat::new(["ravelin", "simulate", "kube-apiserver.yaml", "--seed", "42"].map(str::to_owned))
+}
+
 /// Three paths (one works, one is absent, one failed) under two attackers.
 pub(crate) fn report() -> Report {
     Report {
@@ -59,6 +64,7 @@ fn verdict(attacker: &str, states: [State; 6]) -> Verdict {
         failed_closed: None,
         properties: Property::ALL.into_iter().zip(states.map(PropertyVerdict::new)).collect(),
         fix: vec![],
+        controls: None,
     }
 }
 

@@ -1,14 +1,28 @@
-//! Shows a report: a table for people, JSON for programs.
+//! Shows a report: a table, a story and a page for people, JSON, SARIF and JUnit for programs.
 //!
 //! Everything shown comes from [`Report`]; this crate decides nothing and must never know how a
 //! verdict was reached.
 
+mod command;
+mod html;
+mod junit;
 mod paint;
+mod pcap;
+mod proof;
+mod remedy;
+mod repeated;
+mod sarif;
 mod story;
 mod table;
+mod words;
 
+pub use command::Repeat;
+pub use html::html;
+pub use junit::junit;
 pub use paint::harmless;
-pub use story::story;
+pub use pcap::pcapng;
+pub use sarif::sarif;
+pub use story::{Page, story};
 pub use table::table;
 
 use ravelin_assess::model::Report;
@@ -22,6 +36,8 @@ pub fn json(report: &Report) -> String {
 
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+mod wellformed;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 /// How a piece of text stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
+    Plain,
     Bold,
     Faint,
     Bad,
@@ -20,6 +21,7 @@ impl Painter {
     /// The text with the escape sequences (ECMA-48 SGR) of an ink around it.
     pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
         let code = match ink {
+            Ink::Plain => return text.to_owned(),
             Ink::Bold => "1",
             Ink::Faint => "2",
             Ink::Bad => "1;31",

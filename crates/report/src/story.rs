@@ -1,104 +1,295 @@
-//! The story of one verdict, as `--explain` tells it.
+//! The story of one verdict, as `--explain` tells it: to somebody who has to be convinced.
 
 use crate::paint::{Ink, Painter, harmless, wrap};
-use ravelin_assess::model::{Property, Report, State, Story};
+use crate::proof;
+use crate::remedy::{checks, whereabouts};
+use crate::repeated::{Run, runs};
+use crate::words;
+use ravelin_assess::model::{
+    Chapter, PathOutcome, Property, PropertyVerdict, Report, State, Step, StepKind, Story, TwinState, Verdict,
+};
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::time::Duration;
 
-/// Tells how one verdict came about: each step with its time, then what every property came to.
-/// Lines are at most `width` characters long where words allow it.
-pub fn story(story: &Story, report: &Report, width: usize, colour: bool) -> String {
-    let painter = Painter { colour };
-    let name = format!("{}/{}@{}", story.path, story.attacker, story.egress);
-    let mut out = format!("{}  seed {}\n", painter.paint(Ink::Bold, &harmless(&name)), report.seed);
-    let who = story.steps.iter().map(|step| step.who.chars().count()).max().unwrap_or(0).min(36);
-    for step in &story.steps {
-        let text = format!(
-            "{:>9.3} s  {:<who$}  {}",
-            step.at_ms as f64 / 1000.0,
-            harmless(&step.who),
-            harmless(&step.text)
-        );
-        let _ = writeln!(out, "{}", wrap_after_columns(&text, width, 15 + who));
-    }
-    if story.steps.is_empty() {
-        out.push_str("  nothing happened: the attacker did not act on this path\n");
-    }
-    let verdict = report.verdicts.iter().find(|verdict| verdict.name() == name);
-    for property in Property::ALL {
-        let Some(found) = verdict.and_then(|verdict| verdict.properties.get(&property)) else { continue };
-        let ink = match found.state {
-            State::Broken => Ink::Bad,
-            State::Held => Ink::Good,
-            State::Untested => Ink::Doubtful,
-            State::NotExposed | State::NotApplicable => Ink::Faint,
-        };
-        let mut why: Vec<String> = Vec::new();
-        if !found.tactics.is_empty() {
-            why.push(format!("by {}", found.tactics.join(", ")));
-        }
-        if !found.refused_by.is_empty() {
-            let names: Vec<_> = found.refused_by.iter().map(String::as_str).collect();
-            why.push(format!("refused: {}", names.join(", ")));
-        }
-        if let Some(counted) = found.counted {
-            why.push(format!("{counted} packets of this path where the attacker is"));
-        }
-        why.extend(found.reason.clone());
-        let state = painter.paint(ink, &format!("{:<14}", found.state.to_string()));
-        let _ =
-            writeln!(out, "{}", format!("{property:<18}  {state}  {}", harmless(&why.join("; "))).trim_end());
-    }
-    out
+/// Where a story is shown, and how its run is repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// Columns.
+    pub width: usize,
+    /// With colour?
+    pub colour: bool,
+    /// The command that tells this story again.
+    pub repeat: &'a str,
 }
 
-/// Breaks only what follows the first `indent` characters, which are columns padded by spaces.
-fn wrap_after_columns(text: &str, width: usize, indent: usize) -> String {
-    let split = text.char_indices().nth(indent).map_or(text.len(), |(at, _)| at);
-    let (columns, rest) = text.split_at(split);
-    let rest = wrap(rest, width.saturating_sub(indent).max(20), 0);
-    format!("{columns}{}", rest.replace('\n', &format!("\n{:indent$}", "")))
+/// Tells how one verdict came about: what is attacked and by whom, what came of it, and then tactic
+/// by tactic what was done, what the attacker had after each step and which check stood or would
+/// have stood against it.
+pub fn story(story: &Story, report: &Report, page: &Page<'_>) -> String {
+    let name = format!("{}/{}@{}", story.path, story.attacker, story.egress);
+    let verdict = report.verdicts.iter().find(|verdict| verdict.name() == name);
+    let width = page.width.max(60);
+    let mut teller =
+        Teller { story, report, painter: Painter { colour: page.colour }, width, out: String::new() };
+    teller.heading(&name);
+    if let Some(verdict) = verdict {
+        teller.outcome(verdict);
+    }
+    for (number, chapter) in story.chapters.iter().enumerate() {
+        teller.chapter(number + 1, chapter);
+    }
+    if story.chapters.is_empty() {
+        teller.line(0, "\nThe attacker did not act on this path.");
+    }
+    teller.title("Repeat with");
+    // It is there to be copied: not broken into lines.
+    let _ = writeln!(teller.out, "  {}", harmless(page.repeat));
+    teller.out
+}
+
+struct Teller<'a> {
+    story: &'a Story,
+    report: &'a Report,
+    painter: Painter,
+    width: usize,
+    out: String,
+}
+
+impl Teller<'_> {
+    fn title(&mut self, title: &str) {
+        let _ = writeln!(self.out, "\n{}", self.painter.paint(Ink::Bold, &harmless(title)));
+    }
+
+    /// A paragraph that begins after `indent` spaces; its further lines stand two deeper.
+    fn line(&mut self, indent: usize, text: &str) {
+        self.hanging(&" ".repeat(indent), text, Ink::Plain);
+    }
+
+    /// A paragraph whose further lines stand below the first character after `head`.
+    fn hanging(&mut self, head: &str, text: &str, ink: Ink) {
+        let indent = head.chars().count();
+        let body = wrap(&harmless(text), self.width.saturating_sub(indent).max(30), 0);
+        let body: Vec<String> = body.lines().map(|line| self.painter.paint(ink, line)).collect();
+        let body = body.join(&format!("\n{:indent$}", ""));
+        let _ = writeln!(self.out, "{}", format!("{head}{body}").trim_end());
+    }
+
+    fn heading(&mut self, name: &str) {
+        let title = self.painter.paint(Ink::Bold, &harmless(name));
+        let _ = writeln!(self.out, "{title}  seed {}\n", self.report.seed);
+        let (story, cluster) = (self.story, &self.report.cluster);
+        if let Some(what) = words::path(&story.path) {
+            self.hanging("The path      ", what, Ink::Plain);
+        }
+        if story.egress == "ssh" {
+            self.hanging("              ", "It goes through SSH tunnels to the nodes.", Ink::Plain);
+        }
+        let who = words::attacker(&story.attacker).unwrap_or("attacks.");
+        self.hanging("The attacker  ", &format!("The {} {who}", story.attacker), Ink::Plain);
+        let works = match story.baseline {
+            PathOutcome::Works => "The path works.".to_owned(),
+            state => {
+                let why = story.error.as_deref().unwrap_or("no error was recorded");
+                format!("The path is {state}: {why}.")
+            }
+        };
+        let untrusted = cluster.untrusted.join(" and ");
+        let counted = match story.counted {
+            0 => format!("None of its packets came to where the attacker is ({untrusted})."),
+            counted => {
+                format!("{counted} packets of it came to where the attacker is (untrusted: {untrusted}).")
+            }
+        };
+        self.hanging("Without it    ", &format!("{works} {counted}"), Ink::Plain);
+    }
+
+    fn outcome(&mut self, verdict: &Verdict) {
+        self.title("What came of it");
+        for property in Property::ALL {
+            let Some(found) = verdict.properties.get(&property) else { continue };
+            let ink = match found.state {
+                State::Broken => Ink::Bad,
+                State::Held => Ink::Good,
+                State::Untested => Ink::Doubtful,
+                State::NotExposed | State::NotApplicable => Ink::Faint,
+            };
+            let state = self.painter.paint(ink, &format!("{:<14}", found.state.to_string()));
+            let head = format!("  {} {property:<18}  ", words::letter(property));
+            let indent = head.chars().count() + 16;
+            let text =
+                wrap(&harmless(&sentence(property, found)), self.width.saturating_sub(indent).max(30), 0);
+            let text = text.replace('\n', &format!("\n{:indent$}", ""));
+            let _ = writeln!(self.out, "{}", format!("{head}{state}  {text}").trim_end());
+        }
+        match verdict.failed_closed {
+            Some(false) => self.line(
+                2,
+                "Not every call that failed did so in time and with an error that names a check: the path does \
+                 not fail closed.",
+            ),
+            Some(true) => self.line(2, "Every call that failed did so in time, and its error named the check."),
+            None => {}
+        }
+        for fix in &verdict.fix {
+            self.line(2, &format!("Shown to help, by a run with it: {}.", proof::settings(fix)));
+        }
+        if let Some(why) = proof::no_fix(verdict) {
+            self.line(2, &format!("Fixes: {why}."));
+        }
+    }
+
+    fn chapter(&mut self, number: usize, chapter: &Chapter) {
+        let began = chapter.began.as_secs_f64();
+        self.title(&format!("{number}. {}, from {began:.3} s", chapter.tactic));
+        if let Some(what) = words::tactic(&chapter.tactic) {
+            self.line(3, &format!("The {} {what}.", self.story.attacker));
+        }
+        let mut holds = BTreeSet::new();
+        let mut flow = String::new();
+        let mut at = 0;
+        for run in runs(&chapter.steps) {
+            for step in &chapter.steps[at..at + run.length] {
+                self.step(chapter, step, (&mut flow, &mut holds));
+            }
+            self.more_like_it(chapter, at, run);
+            at += run.length * run.times;
+        }
+        if chapter.steps.is_empty() {
+            self.line(3, "Nothing came of it.");
+        }
+        self.lesson(chapter);
+    }
+
+    fn step(&mut self, chapter: &Chapter, step: &Step, (flow, holds): (&mut String, &mut BTreeSet<String>)) {
+        let here = step.flow.trim_end_matches(" (the impostor)");
+        if here != flow.as_str() && !here.is_empty() {
+            let over = step.segment.as_ref().map(|segment| format!("  ({segment})")).unwrap_or_default();
+            self.line(3, &format!("{here}{over}"));
+            here.clone_into(flow);
+        }
+        let head = format!("   {:>9}  ", after(chapter, step.at));
+        let attacker = &self.story.attacker;
+        let gained = match &step.kind {
+            StepKind::Acted => {
+                self.hanging(&head, &step.text, Ink::Plain);
+                None
+            }
+            StepKind::Obtained(what) => {
+                self.hanging(&head, &step.text, Ink::Plain);
+                Some(what.clone())
+            }
+            StepKind::Handed => {
+                self.hanging(&head, &format!("the caller {}", step.text), Ink::Plain);
+                None
+            }
+            StepKind::Refused { by, .. } => {
+                self.hanging(&head, &format!("refused by {by}: {}", step.text), Ink::Good);
+                None
+            }
+            StepKind::Broke(property) => {
+                self.hanging(&head, &format!("{property} broken: {}", step.text), Ink::Bad);
+                Some(words::holding(*property).to_owned())
+            }
+        };
+        if gained.is_some_and(|gained| holds.insert(gained)) {
+            let all: Vec<&str> = holds.iter().map(String::as_str).collect();
+            let text = format!("the {attacker} now has: {}", all.join("; "));
+            self.hanging(&" ".repeat(head.chars().count()), &text, Ink::Bold);
+        }
+    }
+
+    /// What repeats itself is told once.
+    fn more_like_it(&mut self, chapter: &Chapter, at: usize, run: Run) {
+        let more = run.times - 1;
+        if more == 0 {
+            return;
+        }
+        let block = &chapter.steps[at + run.length..at + run.length * run.times];
+        let mut ends: Vec<&str> = Vec::new();
+        for step in block.iter().step_by(run.length) {
+            let end = step.flow.trim_end_matches(" (the impostor)").rsplit(" > ").next().unwrap_or_default();
+            if !end.is_empty() && !ends.contains(&end) {
+                ends.push(end);
+            }
+        }
+        let last = block.last().map_or_else(String::new, |step| after(chapter, step.at));
+        let times = if more == 1 { "once more".to_owned() } else { format!("{more} times more") };
+        let ends = if ends.is_empty() { String::new() } else { format!(": {}", ends.join(", ")) };
+        self.line(3, &format!("… the same {times}, until {}{ends}", last.trim_start()));
+    }
+
+    /// Which check refused, and which one would have.
+    fn lesson(&mut self, chapter: &Chapter) {
+        let mut refused: Vec<&str> = Vec::new();
+        for step in &chapter.steps {
+            if let StepKind::Refused { by, .. } = &step.kind {
+                if !refused.contains(&by.as_str()) {
+                    refused.push(by);
+                }
+            }
+        }
+        if !refused.is_empty() {
+            self.hanging("   What refused it: ", &refused.join(", "), Ink::Plain);
+        }
+        let broke = |step: &Step| match step.kind {
+            StepKind::Broke(property) => Some(property),
+            _ => None,
+        };
+        let broken: Vec<Property> = chapter.steps.iter().filter_map(broke).collect();
+        if broken.is_empty() {
+            return;
+        }
+        let story = self.story;
+        let known = checks((&story.path, &story.egress), &chapter.tactic, &broken);
+        let missing = known.iter().filter(|check| !refused.contains(&check.name));
+        let mut told = false;
+        for check in missing {
+            told = true;
+            self.hanging("   What would have stopped it: ", check.name, Ink::Plain);
+            for setting in check.settings {
+                let place = whereabouts(self.report, setting);
+                let text = format!("{} {} ({}): {place}", setting.component, setting.key, setting.wanted);
+                self.line(5, &text);
+            }
+            if !check.note.is_empty() {
+                self.line(5, check.note);
+            }
+        }
+        if !told {
+            self.line(3, "No other check of Kubernetes' stands against this tactic.");
+        }
+    }
+}
+
+/// The time since a chapter's beginning.
+fn after(chapter: &Chapter, at: Duration) -> String {
+    format!("+{} ms", at.saturating_sub(chapter.began).as_millis())
+}
+
+/// What came of a property.
+fn sentence(property: Property, found: &PropertyVerdict) -> String {
+    let tactics = found.tactics.join(", ");
+    match found.state {
+        State::Broken => format!("the attacker {} ({tactics})", words::meaning(property)),
+        State::Held => {
+            let by: Vec<_> = found.refused_by.iter().map(String::as_str).collect();
+            let broke = |state| found.twins.iter().filter(|twin| twin.state == state).count();
+            let twins = match (broke(TwinState::Broken), found.twins.len()) {
+                (_, 0) => String::new(),
+                (proved, all) => format!("; {proved} of {all} such tactics break it without that"),
+            };
+            format!("refused by {} ({tactics}){twins}", by.join(", "))
+        }
+        State::NotExposed => {
+            let counted = found.counted.unwrap_or(0);
+            format!("{counted} packets of this path came to where the attacker is")
+        }
+        State::NotApplicable | State::Untested => {
+            found.reason.clone().unwrap_or_else(|| "no reason was recorded".to_owned())
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::example::report;
-    use ravelin_assess::model::Step;
-
-    fn told(steps: Vec<Step>) -> String {
-        let told = Story {
-            path: "apiserver-to-kubelet/logs".into(),
-            attacker: "impostor".into(),
-            egress: "direct".into(),
-            steps,
-        };
-        story(&told, &report(), 70, false)
-    }
-
-    #[test]
-    fn a_story_tells_its_steps_and_what_they_came_to() {
-        let step = |at_ms, who: &str, text: &str| Step { at_ms, who: who.into(), text: text.into() };
-        let text = told(vec![
-            step(4_000, "impostor", "answers for node-1:10250 with a certificate of its own making"),
-            step(4_012, "apiserver", "sends the request"),
-        ]);
-        let expected = "\
-apiserver-to-kubelet/logs/impostor@direct  seed 42
-    4.000 s  impostor   answers for node-1:10250 with a certificate of
-                        its own making
-    4.012 s  apiserver  sends the request
-request_secret      broken          by false-kubelet
-response_secret     held            by relay; refused: client certificate bound to the handshake
-response_authentic  broken          by false-kubelet
-request_authentic   held            by relay; refused: client certificate bound to the handshake
-credential_safe     not_exposed     0 packets of this path where the attacker is
-access_controlled   untested        no tactic reached the kubelet
-";
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn an_empty_story_says_that_nothing_happened() {
-        assert!(told(vec![]).contains("nothing happened"));
-    }
-}
+mod tests;

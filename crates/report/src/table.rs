@@ -5,6 +5,8 @@
 //! the punctuation without colour too.
 
 use crate::paint::{Ink, Painter, harmless, wrap};
+use crate::proof;
+use crate::words::{letter, meaning};
 use ravelin_assess::model::{PathOutcome, PathState, Property, Report, State, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -27,6 +29,8 @@ pub fn table(report: &Report, width: usize, colour: bool) -> String {
             Ink::Doubtful,
             page.open_failures(),
         ),
+        ("TWINS", Ink::Bold, proof::twins(report)),
+        ("FIXES, shown by runs with them", Ink::Bold, proof::fixes(report)),
         ("SETTINGS OF UNKNOWN EFFECT", Ink::Doubtful, page.unknown_effect()),
         ("ASSUMED, as no file says it", Ink::Bold, page.assumed()),
     ] {
@@ -34,30 +38,6 @@ pub fn table(report: &Report, width: usize, colour: bool) -> String {
     }
     let _ = writeln!(out, "\ntrace sha256 {}", report.trace_sha256);
     out
-}
-
-/// The letter of a broken property: what the attacker did.
-fn letter(property: Property) -> char {
-    match property {
-        Property::RequestSecret => 'Q',
-        Property::ResponseSecret => 'R',
-        Property::ResponseAuthentic => 'F',
-        Property::RequestAuthentic => 'X',
-        Property::CredentialSafe => 'C',
-        Property::AccessControlled => 'A',
-    }
-}
-
-/// What a broken property means, in as few words as the legend has room for.
-fn meaning(property: Property) -> &'static str {
-    match property {
-        Property::RequestSecret => "reads the request",
-        Property::ResponseSecret => "reads the response",
-        Property::ResponseAuthentic => "forges the response",
-        Property::RequestAuthentic => "has a request executed",
-        Property::CredentialSafe => "uses a credential",
-        Property::AccessControlled => "gets more than its rights",
-    }
 }
 
 /// How a property shows in a cell.

@@ -1,7 +1,8 @@
 //! The runtime whose workloads are tasks of this process.
 
+use crate::command;
 use crate::workload::{self, Started};
-use crate::{ContainerState, Ledger, LogOptions, PodState, Runtime, RuntimeError, Sandbox};
+use crate::{ContainerState, Ledger, LogOptions, PodState, RunOutput, Runtime, RuntimeError, Sandbox};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ravelin_host::HostRef;
@@ -110,6 +111,17 @@ impl Runtime for Builtin {
         let pods = self.pods();
         let pod = pods.running.get(uid)?;
         pod.started.iter().all(Started::is_alive).then(|| pod.state.clone())
+    }
+
+    async fn run(&self, uid: &str, container: &str, argv: &[String]) -> Result<RunOutput, RuntimeError> {
+        let pods = self.pods();
+        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        if !pod.state.containers.contains_key(container) {
+            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
+        }
+        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
+        let at = pod.sandbox.host.now();
+        Ok(ledger.run((at, container), argv, || command::run(&pod.sandbox, argv)))
     }
 
     async fn logs(&self, uid: &str, container: &str, options: &LogOptions) -> Result<Bytes, RuntimeError> {

@@ -6,6 +6,7 @@
 //! number, so that no two answers are equal. Unknown probes are answered 404. Everything that was
 //! executed is written down, with the exact bytes of the answer.
 
+use crate::command::{Ran, RunOutput};
 use crate::log::{Log, LogLine, LogOptions, LogRead};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -68,6 +69,7 @@ struct Book {
     served: Vec<Served>,
     logs: BTreeMap<String, Log>,
     log_reads: Vec<LogRead>,
+    runs: Vec<Ran>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -121,6 +123,32 @@ impl Ledger {
     /// Every reading of a log so far, in order.
     pub fn log_reads(&self) -> Vec<LogRead> {
         self.book().log_reads.clone()
+    }
+
+    /// Runs a command and writes it down; one too many is not run.
+    pub(crate) fn run(
+        &self,
+        (at, container): (Timestamp, &str),
+        argv: &[String],
+        command: impl FnOnce() -> RunOutput,
+    ) -> RunOutput {
+        let mut book = self.book();
+        if book.runs.len() >= MAX_SERVED {
+            return RunOutput::failure(126, "too many commands\n");
+        }
+        let output = command();
+        book.runs.push(Ran {
+            at,
+            container: container.to_owned(),
+            argv: argv.to_vec(),
+            output: output.clone(),
+        });
+        output
+    }
+
+    /// Every command that was run so far, in order.
+    pub fn runs(&self) -> Vec<Ran> {
+        self.book().runs.clone()
     }
 
     /// Executes a request and writes it down.

@@ -6,6 +6,7 @@
 //! or which path a request came by.
 
 mod builtin;
+mod command;
 mod ledger;
 mod log;
 mod pod;
@@ -13,6 +14,7 @@ mod runtime;
 mod workload;
 
 pub use builtin::Builtin;
+pub use command::{Ran, RunOutput};
 pub use ledger::{Answer, Ledger, MAX_SERVED, Received, Served};
 pub use log::{LogLine, LogOptions, LogRead, MAX_LOG_BYTES};
 pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};

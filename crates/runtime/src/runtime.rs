@@ -1,6 +1,6 @@
 //! What a kubelet asks of whatever runs its pods (the part that the CRI plays in Kubernetes).
 
-use crate::{LogOptions, PodView};
+use crate::{LogOptions, PodView, RunOutput};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -89,6 +89,12 @@ pub trait Runtime: Send + Sync {
 
     /// How a pod is, where it runs here.
     async fn status(&self, uid: &str) -> Option<PodState>;
+
+    /// Runs a command in a container, and waits for its end.
+    ///
+    /// # Errors
+    /// Where the pod or the container does not exist. A command that fails is no error.
+    async fn run(&self, uid: &str, container: &str, argv: &[String]) -> Result<RunOutput, RuntimeError>;
 
     /// A part of a container's log.
     ///

@@ -99,7 +99,10 @@ impl Live {
             progress.fin = Some(segment.seq.wrapping_add(segment.payload.len() as u32));
         }
         if segment.flags.ack {
-            progress.acknowledged = segment.ack;
+            let known = progress.acknowledged.unwrap_or(segment.ack);
+            // Half of the number space is behind: a forged segment may acknowledge what is old.
+            let newer = segment.ack.wrapping_sub(known) < 1 << 31;
+            progress.acknowledged = Some(if newer { segment.ack } else { known });
         }
     }
 
@@ -107,7 +110,7 @@ impl Live {
     fn is_over(&self) -> bool {
         [Way::ToServer, Way::ToClient].into_iter().all(|way| {
             let heard = self.ways[way.back()].acknowledged;
-            self.ways[way].fin.is_some_and(|fin| heard == fin.wrapping_add(1))
+            self.ways[way].fin.is_some_and(|fin| heard == Some(fin.wrapping_add(1)))
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Faults: partitions, crashes, loss, wrong clocks, resets.
 
-use crate::Place;
 use crate::network::{Due, Network};
 use crate::topology::Machine;
 use ravelin_host::field;
@@ -105,9 +104,7 @@ impl Faults {
     }
 
     fn with_pods(&self, machine: Machine) -> Vec<Machine> {
-        let map = &self.network.map;
-        let Place::Node(node) = map.place(machine) else { return vec![machine] };
-        (0..map.machines.len()).filter(|index| map.node_of(*index) == Some(node)).collect()
+        self.network.map.with_pods(machine)
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Live {
     /// The two ends as they stand in packets on the wire.
     pub(crate) on_wire: Both<SocketAddr>,
     pub(crate) segment: Segment,
+    /// The attacker touches its packets.
+    pub(crate) touched: bool,
     /// What the flow is called in the names of its streams of randomness.
     pub(crate) identity: String,
     pub(crate) draws: Entropy,
@@ -81,6 +83,8 @@ pub(crate) struct Live {
     pub(crate) copy: Option<usize>,
     /// The attacker's machine answers instead of the server.
     pub(crate) diverted: bool,
+    /// The attacker's machine opened it.
+    pub(crate) by_attacker: bool,
     /// The attacker opened it in another's name.
     pub(crate) spoofed: Option<IpAddr>,
 }
@@ -93,7 +97,7 @@ pub(crate) struct Progress {
     /// The next sequence number that the receiver waits for.
     pub(crate) arrived_to: Option<u32>,
     /// The highest acknowledgement that this way brought to the other end.
-    pub(crate) acknowledged: u32,
+    pub(crate) acknowledged: Option<u32>,
     /// The FIN's sequence number, once it was delivered.
     pub(crate) fin: Option<u32>,
     pub(crate) last_due: Duration,
@@ -104,6 +108,8 @@ pub(crate) struct Progress {
     pub(crate) receiver_gone: bool,
     /// It was answered so.
     pub(crate) was_reset: bool,
+    /// The receiver took a forged reset, and knows nothing of the connection any more.
+    pub(crate) forgotten: bool,
 }
 
 /// Packets that wait behind one that was lost.

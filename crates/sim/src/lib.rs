@@ -35,7 +35,7 @@ mod tests;
 
 pub use faults::Faults;
 pub use flow::Flags;
-pub use forged::Forged;
+pub use forged::{Forged, Forgery, Predicted};
 pub use run::{Finished, SimError, run};
 pub use setup::{Conditions, Latency, SimConfig};
 pub use topology::{MachineSpec, Place, Segment, Topology, Untrusted};

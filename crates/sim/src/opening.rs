@@ -41,10 +41,11 @@ impl Network {
         let (id, divert) = {
             let mut state = self.state();
             let id = state.flows.next_id();
-            let divert = route.segment.is_untrusted(&self.map.untrusted)
-                && self.map.attacker.is_some_and(|attacker| attacker != client)
+            let divert = flow.touched
+                && !flow.by_attacker
+                && self.map.attacker.is_some()
                 && state.diverts.values().any(|rule| rule.matches(&flow));
-            state.copied(&self.map, (id, at), &mut flow);
+            state.copied((id, at), &mut flow);
             state.flows.insert(id, flow);
             (id, divert)
         };
@@ -61,7 +62,7 @@ impl Network {
             let server = self.map.owner(to.ip());
             // A packet of one's own address that comes from outside is dropped everywhere.
             let martian = server.is_some() && server == self.map.owner(source);
-            let segment = server.and_then(|server| self.map.segment(client, server));
+            let segment = server.and_then(|server| self.map.attackers_way(server));
             let segment = segment.filter(|_| !martian).ok_or(Nowhere::Lost)?;
             let spoofed = (source != own).then_some(source);
             return Ok(Route { client, server, segment, source, destination: to, spoofed });
@@ -121,6 +122,7 @@ impl Network {
             server_end,
             on_wire: Both::new(route.destination, server_end.remote),
             segment: route.segment,
+            touched: self.map.touches(route.segment, [Some(route.client), route.server]),
             identity,
             draws,
             draws_cell: state.cell_number,
@@ -128,6 +130,7 @@ impl Network {
             ways: Both::new(Progress::default(), Progress::default()),
             copy: None,
             diverted: false,
+            by_attacker: Some(route.client) == self.map.attacker,
             spoofed: route.spoofed,
         }
     }

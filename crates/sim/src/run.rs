@@ -68,7 +68,7 @@ pub fn run<T: Send + 'static>(
     topology: Topology,
     scenario: impl FnOnce(World) -> Pin<Box<dyn Future<Output = T>>> + Send + 'static,
 ) -> Result<Finished<T>, SimError> {
-    let map = Map::new(topology, config.untrusted).map_err(SimError::Topology)?;
+    let map = Map::new(topology, &config).map_err(SimError::Topology)?;
     let shared = Shared::default();
     let inside = Arc::clone(&shared);
     let thread = std::thread::Builder::new()

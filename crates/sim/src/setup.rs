@@ -2,6 +2,7 @@
 
 use crate::Untrusted;
 use ravelin_host::Flaws;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One simulation's settings.
@@ -11,6 +12,13 @@ pub struct SimConfig {
     pub seed: u64,
     /// The segments that attackers touch.
     pub untrusted: Untrusted,
+    /// The attacker touches what passes on them. Without, its machine is only reached from there and
+    /// reaches others: packets of others pass it by, and answers to an address that is not its own
+    /// never come to it.
+    pub on_path: bool,
+    /// The machines, by name, that the attacker owns besides its own: every packet to or from them is
+    /// touched, whatever the segment. What runs there runs on. Who owns a node owns its pods.
+    pub owned: BTreeSet<String>,
     /// Protections taken away.
     pub flaws: Flaws,
     /// The wall clock at the start.
@@ -20,12 +28,14 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// A simulation with both untrusted segments, no flaws, and an ordinary network, that starts
-    /// at 2026-01-01 00:00 UTC.
+    /// A simulation with an attacker on both untrusted segments that owns no other machine, no flaws,
+    /// and an ordinary network, that starts at 2026-01-01 00:00 UTC.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
             untrusted: Untrusted::ALL,
+            on_path: true,
+            owned: BTreeSet::new(),
             flaws: Flaws::none(),
             epoch: jiff::Timestamp::constant(1_767_225_600, 0),
             conditions: Conditions::ordinary(),

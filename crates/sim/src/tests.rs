@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+mod held;
+
 type Scenario<T> = Pin<Box<dyn Future<Output = T>>>;
 
 const APISERVER: &str = "10.0.0.10:6443";
@@ -383,6 +385,14 @@ fn a_forged_reset_needs_the_exact_number() {
     });
 }
 
+/// An attacker that owns these machines and is on no path, or on these.
+fn owning(seed: u64, owned: &[&str], on_path: bool) -> SimConfig {
+    let mut config = config(seed);
+    config.owned = owned.iter().map(|name| (*name).to_owned()).collect();
+    config.on_path = on_path;
+    config
+}
+
 #[test]
 fn ports_and_numbers_on_the_wire_cannot_be_guessed() {
     play(config(7), |world| {
@@ -718,5 +728,7 @@ fn what_goes_wrong_is_told() {
     let mut twice = topology();
     twice.machines[1].addresses = twice.machines[0].addresses.clone();
     let wrong = run(config(15), twice, |_| Box::pin(async {}));
+    assert!(matches!(wrong, Err(SimError::Topology(_))));
+    let wrong = run(owning(15, &["nobody"], true), topology(), |_| Box::pin(async {}));
     assert!(matches!(wrong, Err(SimError::Topology(_))));
 }

@@ -1,6 +1,7 @@
 //! Machines and where they stand.
 
-use std::collections::BTreeMap;
+use crate::SimConfig;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -111,13 +112,16 @@ pub(crate) struct Map {
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
     owners: BTreeMap<IpAddr, Machine>,
     pub(crate) attacker: Option<Machine>,
-    pub(crate) untrusted: Untrusted,
+    untrusted: Untrusted,
+    on_path: bool,
+    /// The attacker's own machine, and those that it owns besides.
+    held: BTreeSet<Machine>,
 }
 
 impl Map {
-    pub(crate) fn new(topology: Topology, untrusted: Untrusted) -> Result<Self, String> {
+    pub(crate) fn new(topology: Topology, config: &SimConfig) -> Result<Self, String> {
         let mut owners = BTreeMap::new();
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         let mut attacker = None;
         for (index, machine) in topology.machines.iter().enumerate() {
             if !names.insert(&machine.name) {
@@ -138,7 +142,32 @@ impl Map {
                 return Err("there is one attacker's machine at most".to_owned());
             }
         }
-        Ok(Self { owners, attacker, untrusted, names: topology.names, machines: topology.machines })
+        let mut map = Self {
+            owners,
+            attacker,
+            untrusted: config.untrusted,
+            on_path: config.on_path,
+            held: attacker.into_iter().collect(),
+            names: topology.names,
+            machines: topology.machines,
+        };
+        for name in &config.owned {
+            let index = map.find(name).ok_or_else(|| format!("there is no machine {name} to own"))?;
+            map.held.extend(map.with_pods(index));
+        }
+        Ok(map)
+    }
+
+    /// Does the attacker touch what these two machines send each other over this segment?
+    pub(crate) fn touches(&self, segment: Segment, ends: [Option<Machine>; 2]) -> bool {
+        let passes_it = self.on_path && segment.is_untrusted(&self.untrusted);
+        passes_it || ends.iter().flatten().any(|end| self.held.contains(end))
+    }
+
+    /// A machine, and where it is a node, its pods.
+    pub(crate) fn with_pods(&self, machine: Machine) -> Vec<Machine> {
+        let Place::Node(node) = self.place(machine) else { return vec![machine] };
+        (0..self.machines.len()).filter(|index| self.node_of(*index) == Some(node)).collect()
     }
 
     pub(crate) fn owner(&self, address: IpAddr) -> Option<Machine> {
@@ -178,6 +207,16 @@ impl Map {
                 _ => Some(Segment::Fabric),
             },
         }
+    }
+
+    /// The segment by which the attacker reaches a machine: from its own, or else from one that it
+    /// owns. `None` where it reaches it from nowhere.
+    pub(crate) fn attackers_way(&self, to: Machine) -> Option<Segment> {
+        let own = self.attacker.and_then(|attacker| self.segment(attacker, to));
+        own.or_else(|| {
+            let owned = self.held.iter().filter(|held| Some(**held) != self.attacker && **held != to);
+            owned.filter_map(|held| self.segment(*held, to)).next()
+        })
     }
 
     /// The segment on which a packet to an address that nobody owns gets lost.

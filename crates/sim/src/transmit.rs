@@ -186,7 +186,7 @@ impl Network {
     /// Are this flow's packets shown to the hook? The attacker's own are not.
     fn is_hooked(&self, flow: &Live) -> bool {
         let attackers = self.map.attacker;
-        flow.segment.is_untrusted(&self.map.untrusted)
+        flow.touched
             && !flow.diverted
             && (attackers.is_none() || Some(flow.client) != attackers && flow.server != attackers)
     }
@@ -245,11 +245,12 @@ impl Network {
     /// Do answers to a connection in another's name pass the attacker?
     fn attacker_hears(&self, flow: &Live) -> bool {
         let (Some(source), Some(server)) = (flow.spoofed, flow.server) else { return true };
-        let segment = match self.map.owner(source) {
+        let owner = self.map.owner(source);
+        let segment = match owner {
             Some(owner) => self.map.segment(server, owner),
             None => self.map.way_out(server),
         };
-        segment.is_some_and(|segment| segment.is_untrusted(&self.map.untrusted))
+        segment.is_some_and(|segment| self.map.touches(segment, [Some(server), owner]))
     }
 }
 
@@ -298,6 +299,8 @@ impl State {
             payload: segment.payload.clone(),
             cell,
             flow: id,
+            touched: flow.touched,
+            by_attacker: flow.by_attacker,
         };
         if segment.flags.syn {
             flow.ways[way].sent_to = Some(segment.seq.wrapping_add(1));

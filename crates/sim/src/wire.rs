@@ -3,8 +3,8 @@
 use crate::flow::{Flags, FlowId, Live, Way};
 use crate::network::{Network, State};
 use crate::stream::{SimListener, dial};
-use crate::topology::{MAGIC, Map};
-use crate::{Forged, Segment};
+use crate::topology::MAGIC;
+use crate::{Forged, Forgery, Predicted, Segment};
 use bytes::Bytes;
 use ravelin_host::Connection;
 use std::collections::BTreeMap;
@@ -40,6 +40,10 @@ pub struct PacketRecord {
     pub cell: Arc<str>,
     /// The number of its flow; 0 for forged ones.
     pub flow: u64,
+    /// The attacker touches it: it is on the path there, or owns one of the machines.
+    pub touched: bool,
+    /// It is the attacker's: forged, or of a connection that its machine opened.
+    pub by_attacker: bool,
 }
 
 /// A packet as the hook is shown it.
@@ -53,7 +57,7 @@ impl std::ops::Deref for PacketView {
     }
 }
 
-/// One connection on an untrusted segment, as an eavesdropper puts it together.
+/// One connection that the attacker touches, as an eavesdropper puts it together.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Its number, in the order of their opening; `PacketRecord::flow` names it.
@@ -119,7 +123,7 @@ impl Flow {
     }
 }
 
-/// Looks at every packet on untrusted segments, and decides what becomes of it. Not shown: packets
+/// Looks at every packet that the attacker touches, and decides what becomes of it. Not shown: packets
 /// to and from the attacker's own machine.
 pub trait Hook: Send {
     /// Decides about one packet.
@@ -147,7 +151,7 @@ pub enum Action {
     Divert,
 }
 
-/// Which new connections on untrusted segments go to the attacker's machine. `None` means any.
+/// Which new connections, of those that the attacker touches, go to the attacker's machine. `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Divert {
     /// From these addresses.
@@ -243,12 +247,12 @@ impl Wire {
         self.network.state().taps.packets.len()
     }
 
-    /// Every connection on untrusted segments so far.
+    /// Every connection so far that the attacker touches.
     pub fn flows(&self) -> Vec<Flow> {
         self.network.state().taps.flows.clone()
     }
 
-    /// The connections on untrusted segments that were opened, or carried bytes, in a cell.
+    /// The connections that the attacker touches and that were opened, or carried bytes, in a cell.
     pub fn flows_of_cell(&self, cell: &str) -> Vec<Flow> {
         let state = self.network.state();
         let in_cell =
@@ -256,13 +260,13 @@ impl Wire {
         state.taps.flows.iter().filter(in_cell).cloned().collect()
     }
 
-    /// One connection on untrusted segments, by its number.
+    /// One connection that the attacker touches, by its number.
     pub fn flow(&self, id: u64) -> Option<Flow> {
         let state = self.network.state();
         state.taps.of_flow.get(&id).map(|index| state.taps.flows[*index].clone())
     }
 
-    /// Sets who decides about packets on untrusted segments, or nobody.
+    /// Sets who decides about packets that the attacker touches, or nobody.
     pub fn set_hook(&self, hook: Option<Box<dyn Hook>>) {
         let mut slot = self.network.hook.lock().unwrap_or_else(PoisonError::into_inner);
         slot.set += 1;
@@ -272,6 +276,19 @@ impl Wire {
     /// Sends a segment that the attacker made up. False where its machine has no way to there.
     pub fn inject(&self, forged: Forged) -> bool {
         self.network.inject(forged)
+    }
+
+    /// What became of every forged segment that has arrived so far.
+    pub fn forgeries(&self) -> Vec<Forgery> {
+        self.network.state().taps.forgeries.clone()
+    }
+
+    /// The client's port and the next numbers of the newest open connection from an address to a
+    /// server: what an attacker guesses who sees nothing of it. Only under
+    /// [`PredictableSequenceNumbers`](ravelin_host::Flaw::PredictableSequenceNumbers); a real stack's
+    /// cannot be guessed. They are those of this instant: what is in flight changes them.
+    pub fn predict(&self, client: IpAddr, server: SocketAddr) -> Option<Predicted> {
+        self.network.predict(client, server)
     }
 
     /// Diverts new connections to the attacker's machine. Its own are never diverted.
@@ -293,7 +310,8 @@ impl Wire {
     }
 
     /// Connects from the attacker's machine, with its own address or in another's name. In
-    /// another's name it is answered only if answers to that address pass an untrusted segment.
+    /// another's name it is answered only if answers to that address pass where the attacker is: it is
+    /// on the path there, or owns one of the two machines.
     ///
     /// # Errors
     /// As `connect(2)`.
@@ -329,6 +347,7 @@ pub(crate) struct HookSlot {
 #[derive(Default)]
 pub(crate) struct Taps {
     pub(crate) packets: Vec<PacketRecord>,
+    pub(crate) forgeries: Vec<Forgery>,
     flows: Vec<Flow>,
     of_flow: BTreeMap<FlowId, usize>,
 }
@@ -346,9 +365,9 @@ impl Taps {
 }
 
 impl State {
-    /// Starts the eavesdropper's copy of a flow, if it passes an untrusted segment.
-    pub(crate) fn copied(&mut self, map: &Map, (id, at): (FlowId, Duration), flow: &mut Live) {
-        if !flow.segment.is_untrusted(&map.untrusted) {
+    /// Starts the eavesdropper's copy of a flow, if the attacker touches it.
+    pub(crate) fn copied(&mut self, (id, at): (FlowId, Duration), flow: &mut Live) {
+        if !flow.touched {
             return;
         }
         let index = self.taps.flows.len();
@@ -362,7 +381,7 @@ impl State {
             from_client: Vec::new(),
             from_server: Vec::new(),
             diverted: false,
-            by_attacker: Some(flow.client) == map.attacker,
+            by_attacker: flow.by_attacker,
             cells: Vec::new(),
         });
         self.taps.of_flow.insert(id, index);

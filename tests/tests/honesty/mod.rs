@@ -1,7 +1,7 @@
 //! Observations are falsified, and nothing that was falsified may come out as `held`.
 
 use async_trait::async_trait;
-use ravelin_adversary::{Attacker, Field, Probe, Tactic, Target};
+use ravelin_adversary::{Attacker, Field, Holdings, Probe, Tactic, Target};
 use ravelin_assess::model::{PathOutcome, State, Verdict};
 use ravelin_assess::{Path, PathRun, Secrets, Tampering, run_tampered, verdict_of};
 use ravelin_host::Flaws;
@@ -157,7 +157,7 @@ impl Tactic for Idle {
 }
 
 impl Tampering for Idle {
-    fn tactics(&self, _: Attacker, _: &Target) -> Vec<Box<dyn Tactic>> {
+    fn tactics(&self, _: Attacker, _: &Holdings, _: &Target) -> Vec<Box<dyn Tactic>> {
         vec![Box::new(*self)]
     }
 }

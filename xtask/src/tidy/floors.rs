@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("ravelin-auth", 3),
     ("ravelin-transport", 3),
     ("ravelin-client", 4),
+    ("ravelin-delegated", 5),
     ("ravelin-runtime", 5),
     ("ravelin-apiserver", 6),
     ("ravelin-kubelet", 6),
@@ -26,6 +27,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("ravelin-adversary", 7),
     ("ravelin-assess", 8),
     ("ravelin-report", 9),
+    ("ravelin-scenario", 9),
     ("ravelin-cli", 10),
     ("ravelin-tests", 11),
 ];
@@ -57,6 +59,7 @@ const STRANGERS: &[(&[&str], &[&str], &str)] = &[
             "ravelin-auth",
             "ravelin-transport",
             "ravelin-client",
+            "ravelin-delegated",
             "ravelin-runtime",
             "ravelin-apiserver",
             "ravelin-kubelet",

@@ -4,7 +4,7 @@ use super::Tactic;
 use super::spend::{Shown, for_ask, request};
 use crate::field::{Field, Probe};
 use crate::notes::Notes;
-use crate::target::Target;
+use crate::target::{ClientProof, ServerKind, Target};
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, GainKind, Property};
 
@@ -30,8 +30,12 @@ impl Tactic for Anonymous {
                         notes.learned(&flow, answer.body);
                         let text = format!("read {} without any credential", wanted.what);
                         notes.gained(&flow, GainKind::BeyondRights, text);
+                        if asks_for_no_identity(target) {
+                            let text = "had a request executed: the server asks nobody for an identity";
+                            notes.gained(&flow, GainKind::ExecutedAsClient, text);
+                        }
                     }
-                    Ok(answer) => notes.refused_by_status(&flow, answer.status, AIMS),
+                    Ok(answer) => notes.refused_by_status(&flow, answer.status, &aims(target)),
                     Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
                 }
             }
@@ -40,4 +44,16 @@ impl Tactic for Anonymous {
     }
 }
 
-const AIMS: &[Property] = &[Property::ResponseSecret, Property::AccessControlled];
+/// What a server that asks who is there keeps from whoever cannot say.
+fn aims(target: &Target) -> Vec<Property> {
+    let mut aims = target.stakes();
+    if asks_for_no_identity(target) {
+        aims.push(Property::RequestAuthentic);
+    }
+    aims
+}
+
+/// Are the client and an attacker without credentials the same to the server?
+fn asks_for_no_identity(target: &Target) -> bool {
+    target.server == ServerKind::Kubelet && matches!(target.proof, ClientProof::Nothing)
+}

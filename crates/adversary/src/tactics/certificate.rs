@@ -21,7 +21,7 @@ impl Tactic for Forged {
     fn name(&self) -> &'static str {
         match self.0 {
             Issuer::Itself => "self-signed-client-certificate",
-            Issuer::OwnAuthority => "own-authority-client-certificate",
+            Issuer::OwnAuthority | Issuer::Held(_) => "own-authority-client-certificate",
         }
     }
 
@@ -29,7 +29,8 @@ impl Tactic for Forged {
         let notes = Notes::new(field);
         probe.await;
         let identity = forge::client(field, target, self.0);
-        let aims = [Property::RequestAuthentic, Property::AccessControlled, Property::ResponseSecret];
+        let mut aims = target.stakes();
+        aims.push(Property::RequestAuthentic);
         present(&notes, target, &identity, Presented { aims: &aims, stolen: false }).await;
         notes.finish()
     }

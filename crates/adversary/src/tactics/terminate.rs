@@ -16,7 +16,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use ravelin_host::{BoxedStream, Connection, Endpoint};
 use ravelin_oracle::dissect::{Message, StartLine};
 use ravelin_oracle::{Attempt, GainKind, Property, Protection};
+use ravelin_pki::{Identity, San, inspect};
 use ravelin_transport::danger;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,14 +34,18 @@ pub enum Then {
     Relay,
     /// It passes the request on, changed, with the credentials that it holds now.
     RelayWithCredentials,
+    /// It sends the client to another genuine server, once, and lets it go there.
+    Redirect,
 }
 
 /// Taking the server's place.
 pub struct Terminate {
     /// Who vouches for the impostor's certificate; none where the path has no TLS.
-    pub issuer: Option<Issuer>,
+    issuer: Option<Issuer>,
     /// What it does then.
-    pub then: Then,
+    then: Then,
+    /// In whose name it redirected a client.
+    redirected: Cell<Option<SocketAddr>>,
 }
 
 #[async_trait(?Send)]
@@ -48,38 +54,82 @@ impl Tactic for Terminate {
         match (self.issuer, self.then) {
             (None, Then::Forge) => "forge-http",
             (None, _) => "rewrite-http",
+            (Some(Issuer::Held(0)), Then::Redirect) => "redirect-with-own-certificate",
+            (Some(Issuer::Held(_)), Then::Redirect) => "redirect-with-former-certificate",
+            (Some(_), Then::Redirect) => "redirect",
             (Some(Issuer::Itself), Then::Forge) => "self-signed-certificate",
             (Some(Issuer::OwnAuthority), Then::Forge) => "own-authority-certificate",
+            (Some(Issuer::Held(0)), _) => "own-node-certificate",
+            (Some(Issuer::Held(_)), _) => "reassigned-address",
             (Some(_), Then::Relay) => "relay",
             (Some(_), Then::RelayWithCredentials) => "relay-with-credentials",
         }
     }
 
-    async fn run(&self, field: &Field, target: &Target, mut probe: Probe<'_>) -> Attempt {
+    async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
-        {
-            let interception = Interception::start(&notes, target).await;
-            let mut serving: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut probe => break,
-                    taken = interception.next() => {
-                        serving.push(Box::pin(self.serve(&notes, target, taken)));
-                    }
-                    _ = serving.next(), if !serving.is_empty() => {}
-                }
-            }
-            // The caller may have its answer before the impostor has its refusal.
-            let rest = async { while serving.next().await.is_some() {} };
-            let _ = tokio::time::timeout(AFTERMATH, rest).await;
-        }
+        let interception = Interception::start(&notes, target).await;
+        self.serve_during(&notes, target, (&interception, probe)).await;
+        drop(interception);
+        self.see_who_was_redirected(&notes, target);
         spend::spend(&notes, target).await;
         notes.finish()
     }
 }
 
 impl Terminate {
+    /// Taking the server's place so.
+    pub fn new(issuer: Option<Issuer>, then: Then) -> Self {
+        Self { issuer, then, redirected: Cell::default() }
+    }
+
+    /// Serves what is intercepted while the path is used once.
+    pub async fn serve_during(
+        &self,
+        notes: &Notes<'_>,
+        target: &Target,
+        (interception, mut probe): (&Interception<'_>, Probe<'_>),
+    ) {
+        let mut serving: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut probe => break,
+                taken = interception.next() => {
+                    serving.push(Box::pin(async {
+                        self.serve(notes, target, taken).await;
+                        if self.redirected.get().is_some() {
+                            interception.stop();
+                        }
+                    }));
+                }
+                _ = serving.next(), if !serving.is_empty() => {}
+            }
+        }
+        // The caller may have its answer before the impostor has its refusal.
+        let rest = async { while serving.next().await.is_some() {} };
+        let _ = tokio::time::timeout(AFTERMATH, rest).await;
+    }
+
+    /// A client that followed a redirect opened a connection more than the path's use needs.
+    fn see_who_was_redirected(&self, notes: &Notes<'_>, target: &Target) {
+        let (Some(from), Some((elsewhere, _))) = (self.redirected.get(), &target.elsewhere) else { return };
+        let field = notes.field();
+        let live = field.live_flows().into_iter().filter_map(|id| field.wire().flow(id));
+        let came = live.filter(|flow| {
+            let to_there = flow.server == *elsewhere && flow.opened_at >= field.began();
+            to_there && !flow.by_attacker && !flow.diverted
+        });
+        let own_use = usize::from(from != *elsewhere);
+        let flow = format!("the client > {elsewhere}");
+        if came.count() <= own_use {
+            let text = format!("the redirect to {elsewhere} was not followed");
+            notes.refused(&flow, Protection::NoRedirect, text, &[Property::RequestAuthentic]);
+        } else {
+            notes.tell(format!("{flow}: the redirect was followed"));
+        }
+    }
+
     /// Serves one intercepted connection until it ends.
     async fn serve(&self, notes: &Notes<'_>, target: &Target, taken: Intercepted) {
         let (source, original) = (taken.source, taken.original);
@@ -92,8 +142,13 @@ impl Terminate {
             if let Some(token) = message.header("authorization").and_then(bearer) {
                 notes.captured(token);
             }
-            let reply = match self.then {
-                Then::Forge => forge::made_up_answer(),
+            let reply = match (self.then, &target.elsewhere) {
+                (Then::Redirect, Some((elsewhere, path))) => {
+                    self.redirected.set(Some(original));
+                    notes.tell(format!("{flow}: sent the client to {elsewhere}"));
+                    forge::redirect(&format!("https://{elsewhere}{path}"))
+                }
+                (Then::Forge | Then::Redirect, _) => forge::made_up_answer(),
                 _ => self.relay(notes, target, (original, &message)).await,
             };
             if answer(&mut stream, &reply).await.is_err() {
@@ -110,8 +165,9 @@ impl Terminate {
         (flow, taken): (&str, Intercepted),
     ) -> Option<BoxedStream> {
         let Some(issuer) = self.issuer else { return Some(taken.stream) };
-        let field = notes.field();
+        let (field, original) = (notes.field(), taken.original);
         let identity = forge::server(field, target, issuer);
+        let vouched = matches!(issuer, Issuer::Held(_)).then(|| identity.clone());
         let (local, peer) = (Endpoint::Tcp(taken.original), Endpoint::Tcp(taken.source));
         let connection = Connection { stream: taken.stream, local, peer };
         match danger::accept(field.host(), identity, connection).await {
@@ -120,8 +176,9 @@ impl Terminate {
                 Some(secured.stream)
             }
             Err(alerted) if alerted.by_peer => {
-                let text = format!("the client refused the forged certificate: {}", alerted.alert);
-                notes.refused(flow, Protection::ServerCertificate, text, &self.aims(target));
+                let by = refusing_check(&alerted.alert, (&vouched, original));
+                let text = format!("the client refused the certificate: {}", alerted.alert);
+                notes.refused(flow, by, text, &self.aims(target));
                 None
             }
             Err(alerted) => {
@@ -136,6 +193,8 @@ impl Terminate {
         let mut aims = match self.then {
             Then::Forge => vec![Property::RequestSecret, Property::ResponseAuthentic],
             Then::Relay => vec![Property::RequestSecret],
+            // Whom the certificate stops has not been redirected yet.
+            Then::Redirect => return Vec::new(),
             Then::RelayWithCredentials => {
                 vec![Property::ResponseSecret, Property::ResponseAuthentic, Property::RequestAuthentic]
             }
@@ -187,6 +246,18 @@ impl Terminate {
     }
 }
 
+/// Which check an alert speaks of. A certificate that the attacker was issued has a genuine issuer
+/// where clients know it; then its names are wrong, or whose it is.
+fn refusing_check(alert: &str, (vouched, original): (&Option<Identity>, SocketAddr)) -> Protection {
+    let Some(held) = vouched else { return Protection::ServerCertificate };
+    if alert.contains("UnknownCA") {
+        return Protection::ServerCertificate;
+    }
+    let names = held.chain.first().and_then(inspect).map(|found| found.sans).unwrap_or_default();
+    let fits = names.contains(&San::Ip(original.ip()));
+    if fits { Protection::NodeName } else { Protection::ServerName }
+}
+
 /// What a server that asks who is there keeps from a relay that cannot say.
 fn relay_aims(target: &Target) -> Vec<Property> {
     let mut aims = vec![Property::ResponseSecret];
@@ -208,5 +279,5 @@ fn request_text(message: &Message) -> Vec<u8> {
 
 /// What the impostor says where it could not reach the genuine server.
 fn unreachable() -> Answer {
-    Answer { status: 502, content_type: "text/plain".into(), body: b"bad gateway".to_vec() }
+    Answer { status: 502, content_type: "text/plain".into(), location: None, body: b"bad gateway".to_vec() }
 }

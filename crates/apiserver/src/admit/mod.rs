@@ -11,6 +11,7 @@ use ravelin_api::{Status, object};
 pub(crate) use ravelin_auth::node_restriction::Operation;
 use ravelin_auth::node_restriction::{self, Write};
 use ravelin_auth::{Lookup, UserInfo};
+use ravelin_host::Flaw;
 use serde_json::Value;
 
 const NODE_RESTRICTION: &str = "NodeRestriction";
@@ -68,7 +69,8 @@ fn node_restriction(
     change: &Change<'_>,
     (object, old): (Option<&Value>, Option<&Value>),
 ) -> Result<(), Status> {
-    if !server.config.admission.iter().any(|plugin| plugin == NODE_RESTRICTION) {
+    let runs = server.config.admission.iter().any(|plugin| plugin == NODE_RESTRICTION);
+    if !runs || server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
         return Ok(());
     }
     let created = change.operation == Operation::Create && change.subresource.is_empty();
@@ -82,5 +84,5 @@ fn node_restriction(
         object,
         old,
     };
-    node_restriction::admit(&write, server.store.as_ref())
+    node_restriction::admit(&write, server.store.as_ref(), server.config.kubernetes_version)
 }

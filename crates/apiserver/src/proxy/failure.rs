@@ -74,6 +74,8 @@ impl Failure {
 fn unverified(reason: &str, name: &str) -> Option<String> {
     let why = reason.strip_prefix("invalid peer certificate: ")?;
     Some(match why {
+        // Before the rest: the names in it may be any words.
+        _ if why.starts_with("certificate has common name") => why.to_owned(),
         _ if why.starts_with("UnknownIssuer") => "certificate signed by unknown authority".to_owned(),
         _ if why.contains("not valid for any names")
             || why.contains("NotValidForName") && !why.contains("Context") =>

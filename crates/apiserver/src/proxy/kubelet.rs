@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::target::Tls;
 use crate::server::Server;
 use ravelin_api::{GroupResource, Status, object};
-use ravelin_auth::Lookup;
+use ravelin_auth::{Lookup, names};
 use ravelin_host::Flaw;
 use ravelin_pki::ServerTrust;
 use serde_json::Value;
@@ -16,6 +16,8 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where a kubelet listens, by its Node.
 pub(super) struct Kubelet {
+    /// The name of its Node.
+    pub(super) node: String,
     /// The address or name that was chosen: what its certificate must be for.
     pub(super) host: String,
     pub(super) port: u16,
@@ -39,9 +41,19 @@ pub(super) fn connection(server: &Server, node: &str) -> Result<Kubelet, Status>
     let port = object::at(&found, "status.daemonEndpoints.kubeletEndpoint.Port").and_then(Value::as_u64);
     let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
     Ok(Kubelet {
+        node: node.to_owned(),
         host: object::text(chosen, "address").to_owned(),
         port: port.unwrap_or(config.default_port),
     })
+}
+
+/// The node that has this address or name.
+pub(super) fn node_at(server: &Server, host: &str) -> Option<String> {
+    let (nodes, _) = server.store.list("nodes", None);
+    let has = |node: &&std::sync::Arc<Value>| {
+        object::list(node, "status.addresses").iter().any(|one| object::text(one, "address") == host)
+    };
+    nodes.iter().find(has).map(|node| object::name(node).to_owned())
 }
 
 impl Kubelet {
@@ -57,13 +69,23 @@ impl Kubelet {
 
     /// As what the server speaks to a kubelet, and whom it believes to be one.
     pub(super) fn tls(&self, server: &Server) -> Tls {
-        let config = &server.config.kubelet;
-        let trust = if server.host.flaws().has(Flaw::ApiserverTrustsAnyKubelet) {
-            ServerTrust::DangerAny
-        } else {
-            config.trust.clone()
-        };
-        Tls { trust, identity: config.identity.clone(), server_name: self.host.clone() }
+        let identity = server.config.kubelet.identity.clone();
+        Tls { trust: self.trust(server), identity, server_name: self.host.clone() }
+    }
+
+    fn trust(&self, server: &Server) -> ServerTrust {
+        let (config, flaws) = (&server.config.kubelet, server.host.flaws());
+        if flaws.has(Flaw::ApiserverTrustsAnyKubelet) {
+            return ServerTrust::DangerAny;
+        }
+        let mut trust = config.trust.clone();
+        if config.cert_cn_validation && !flaws.has(Flaw::ApiserverIgnoresKubeletNodeName) {
+            trust = trust.with_common_name(format!("{}{}", names::NODE_PREFIX, self.node));
+        }
+        if flaws.has(Flaw::ApiserverIgnoresKubeletAddress) {
+            trust = trust.danger_any_name();
+        }
+        trust
     }
 
     /// As [`Kubelet::tls`], but whoever asked wants no verification

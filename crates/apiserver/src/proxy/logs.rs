@@ -3,11 +3,12 @@
 use super::dial;
 use super::failure::Failure;
 use super::kubelet;
+use super::redirect;
 use super::target::Target;
 use crate::answer;
 use crate::patience::not_idle_for;
 use crate::server::{Asked, Server};
-use http::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{StatusCode, Uri};
 use ravelin_api::{Cause, GroupResource, Query, Status, object, percent_encode};
 use ravelin_auth::Lookup;
@@ -60,11 +61,13 @@ pub(super) async fn serve(server: &Server, asked: &Asked) -> Result<Response, St
     };
     let request = request(&path, &kubelet.authority())?;
     let answer = dial::send(server, &target, request).await.map_err(failed)?;
+    let answer = redirect::settle(server, kubelet, answer).await?;
     let idle = if options.follow { FOLLOW_IDLE } else { IDLE };
     passed_on(answer, (name, idle)).await
 }
 
-fn request(path: &str, authority: &str) -> Result<Request, Status> {
+/// A GET of a path at a kubelet.
+pub(super) fn request(path: &str, authority: &str) -> Result<Request, Status> {
     let mut request = Request::new(body::empty());
     *request.uri_mut() =
         path.parse::<Uri>().map_err(|_| Status::bad_request("the path cannot be passed on"))?;
@@ -77,10 +80,6 @@ fn request(path: &str, authority: &str) -> Result<Request, Status> {
 
 async fn passed_on(answer: Response, (name, idle): (&str, Duration)) -> Result<Response, Status> {
     let (head, body) = answer.into_parts();
-    if head.status.is_redirection() && head.headers.contains_key(LOCATION) {
-        let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        return Err(Status::plain_error(format!("Get {location:?}: redirects forbidden")));
-    }
     // 200 to 206, as `GenericHttpResponseChecker` has it.
     if !(200..=206).contains(&head.status.as_u16()) {
         return Err(refused(head.status, body, name).await);

@@ -10,6 +10,7 @@ mod forward;
 mod headers;
 mod kubelet;
 mod logs;
+mod redirect;
 mod target;
 
 use crate::server::{Asked, Server};

@@ -5,6 +5,7 @@ use crate::server::Server;
 use crate::store::Key;
 use ravelin_api::{GroupResource, Status, object};
 use ravelin_auth::Lookup;
+use ravelin_host::Flaw;
 use ravelin_pki::{Identity, ServerTrust};
 use ravelin_transport::egress::Destination;
 use serde_json::Value;
@@ -42,8 +43,12 @@ pub(super) async fn node(server: &Server, id: &str) -> Result<Target, Status> {
     };
     let kubelet = kubelet::connection(server, name)?;
     let ip = kubelet.resolve(server).await.map_err(|failure| failure.status())?;
-    proxyable(ip)?;
-    if port.is_empty() || port == kubelet.port.to_string() {
+    let of_kubelet = port.is_empty() || port == kubelet.port.to_string();
+    // CVE-2022-3294: only other ports than the kubelet's were looked at.
+    if !of_kubelet || !server.host.flaws().has(Flaw::ApiserverProxiesToAnyAddress) {
+        proxyable(ip)?;
+    }
+    if of_kubelet {
         return Ok(Target {
             address: SocketAddr::new(ip, kubelet.port),
             destination: Destination::Kubelet { node: name.to_owned() },

@@ -173,6 +173,36 @@ async fn a_pods_token_is_good_for_as_long_as_the_pod_is() {
 }
 
 #[tokio::test]
+async fn a_node_gets_tokens_of_its_own_pods_and_a_pod_gets_none() {
+    let stage = Stage::new().await;
+    stage.given(json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default", "namespace": "default"}}));
+    let pod = |name: &str, node: &str| json!({"metadata": {"name": name}, "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}});
+    let mut uids = Vec::new();
+    for (name, node) in [("own", "n1"), ("other", "n2")] {
+        let request = "POST /api/v1/namespaces/default/pods";
+        let (code, made) = stage.ask(&stage.admin(), request, Some(pod(name, node))).await;
+        assert_eq!(code, 201, "{made}");
+        uids.push(made["metadata"]["uid"].clone());
+    }
+    let request = "POST /api/v1/namespaces/default/serviceaccounts/default/token";
+    let bound = |name: &str, uid: &serde_json::Value| {
+        Some(
+            json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}}}),
+        )
+    };
+    let node = As::Certificate(stage.issuer.client("system:node:n1", &["system:nodes"]));
+    assert_eq!(stage.ask(&node, request, bound("other", &uids[1])).await.0, 403);
+    assert_eq!(stage.ask(&node, request, Some(json!({"spec": {}}))).await.0, 403);
+    let (code, issued) = stage.ask(&node, request, bound("own", &uids[0])).await;
+    assert_eq!(code, 201, "{issued}");
+    let of_pod = As::Token(issued["status"]["token"].as_str().unwrap().to_owned());
+    let (code, message) = stage.refused(&of_pod, request, bound("own", &uids[0])).await;
+    let says =
+        r#"User "system:serviceaccount:default:default" cannot create resource "serviceaccounts/token""#;
+    assert!(code == 403 && message.contains(says), "{message}");
+}
+
+#[tokio::test]
 async fn impersonation_is_never_silently_ignored() {
     let stage = Stage::new().await;
     let request = http::Request::builder()

@@ -145,6 +145,58 @@ async fn the_callers_credential_never_reaches_a_proxied_server() {
     }
 }
 
+/// Whoever may write status and slices decides where the server goes next, and nobody else.
+#[tokio::test]
+async fn the_server_dials_the_addresses_that_status_says_now() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    stage.given(json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n2"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.77"}]}}));
+    stage.given(
+        json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "s", "namespace": "default"},
+        "spec": {"ports": [{"port": 1, "name": "web"}]}}),
+    );
+    let elsewhere = [10, 0, 0, 66];
+    let identity = stage.issuer.server(elsewhere.into());
+    let host = stage.network.host("elsewhere", elsewhere);
+    let there = Backend::default();
+    let _kubelet = there.start(std::sync::Arc::clone(&host), 10250, Some(identity)).await;
+    let _web = there.start(host, 80, None).await;
+    let reference = json!({"kind": "Pod", "namespace": "default", "name": "p1"});
+    let slice = json!({"metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
+        "addressType": "IPv4", "ports": [{"name": "web", "port": 80}],
+        "endpoints": [{"addresses": ["10.0.0.66"], "targetRef": reference}]});
+    let pod_status = json!({"status": {"podIP": "10.0.0.66", "podIPs": [{"ip": "10.0.0.66"}]}});
+    let node_status = json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.66"}]}});
+    let default = "/api/v1/namespaces/default";
+    let changes = [
+        ("PATCH /api/v1/nodes/n1/status".to_owned(), node_status, 200),
+        (format!("PATCH {default}/pods/p1/status"), pod_status, 200),
+        ("POST /apis/discovery.k8s.io/v1/namespaces/default/endpointslices".to_owned(), slice, 201),
+    ];
+    let others = [
+        As::Nobody,
+        As::Token("stat1c".to_owned()),
+        As::Certificate(stage.issuer.client("system:node:n2", &["system:nodes"])),
+    ];
+    for (request, change, code) in &changes {
+        for other in &others {
+            assert_eq!(stage.ask(other, request, Some(change.clone())).await.0, 403, "{request}");
+        }
+        assert_eq!(stage.ask(&stage.admin(), request, Some(change.clone())).await.0, *code, "{request}");
+    }
+    for uri in [
+        LOG.to_owned(),
+        "/api/v1/nodes/n1/proxy/x".to_owned(),
+        format!("{default}/pods/p1:80/proxy/x"),
+        format!("{default}/services/s:web/proxy/x"),
+    ] {
+        let answer = stage.ask_raw(&stage.admin(), &format!("GET {uri}"), None).await;
+        assert_eq!(answer, (200, "genuine".to_owned()), "{uri}");
+    }
+    assert_eq!(there.requests().len(), 4);
+}
+
 #[tokio::test]
 async fn addresses_of_the_server_itself_are_refused_before_any_byte() {
     for address in ["127.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0"] {

@@ -59,6 +59,12 @@ impl Issuer {
         self.issue("server", &[], (Usage::Server, vec![San::Ip(address)]))
     }
 
+    /// A kubelet's serving certificate, as the signer for those issues it.
+    pub(super) fn kubelet(&self, node: &str, address: IpAddr) -> Identity {
+        let usage = (Usage::Server, vec![San::Ip(address)]);
+        self.issue(&format!("system:node:{node}"), &["system:nodes"], usage)
+    }
+
     fn issue(&self, name: &str, groups: &[&str], (usage, sans): (Usage, Vec<San>)) -> Identity {
         let profile = Profile {
             subject: Subject {
@@ -79,7 +85,7 @@ pub(super) struct Stage {
     pub(super) network: Network,
     pub(super) issuer: Issuer,
     pub(super) api: Running,
-    caller: HostRef,
+    pub(super) caller: HostRef,
 }
 
 impl Stage {
@@ -88,12 +94,18 @@ impl Stage {
     }
 
     pub(super) async fn with(flaws: Flaws) -> Self {
+        Self::configured(flaws, |_| {}).await
+    }
+
+    /// A server whose configuration is changed before it starts.
+    pub(super) async fn configured(flaws: Flaws, change: impl FnOnce(&mut ApiserverConfig)) -> Self {
         let network = Network::new();
         let issuer = Issuer::new(&network);
         let host = network.flawed_host("api", API, flaws);
         let key = Arc::new(KeyPair::generate(&mut Entropy::operating_system()));
-        let config = ApiserverConfig {
+        let mut config = ApiserverConfig {
             secure: SocketAddr::new(API, 6443),
+            insecure: None,
             advertise: SocketAddr::new(API, 6443),
             tls: issuer.server(API),
             client_ca: Some(issuer.anchors()),
@@ -112,12 +124,14 @@ impl Stage {
             kubelet: KubeletClientConfig {
                 identity: Some(issuer.client("kube-apiserver-kubelet-client", &["kubeadm:cluster-admins"])),
                 trust: ServerTrust::Anchors(issuer.anchors()),
+                cert_cn_validation: false,
                 preferred_address_types: vec!["InternalIP".to_owned()],
                 default_port: 10250,
             },
             egress: Arc::new(Direct(Arc::clone(&host))),
             kubernetes_version: (1, 33),
         };
+        change(&mut config);
         let api = Apiserver::start(host, config).await.unwrap();
         let caller = network.host("caller", [10, 0, 0, 9]);
         Self { network, issuer, api, caller }
@@ -197,6 +211,8 @@ pub(super) struct Backend {
     pub(super) breaks_off: bool,
     /// Does its answer never end?
     pub(super) silent: bool,
+    /// Where does it redirect to, if it does?
+    pub(super) redirect: Option<String>,
 }
 
 impl Backend {
@@ -226,6 +242,10 @@ impl Handler for Backend {
             _ => body::full("genuine"),
         });
         *answer.status_mut() = StatusCode::OK;
+        if let Some(location) = &self.redirect {
+            *answer.status_mut() = StatusCode::FOUND;
+            answer.headers_mut().insert("location", location.parse().unwrap());
+        }
         answer
     }
 }

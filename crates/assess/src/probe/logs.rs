@@ -5,10 +5,11 @@ use super::{Probe, Secrets, Unusable, call, request};
 use crate::stage::Stage;
 use futures_util::future::LocalBoxFuture;
 use http::Method;
-use ravelin_adversary::{Ask, Target};
+use ravelin_adversary::{Ask, REDIRECTED_LIMIT, Target};
 use ravelin_client::Client;
 use ravelin_cluster::{Demo, DemoPod};
 use ravelin_oracle::{Call, Executed, Issued};
+use std::net::SocketAddr;
 
 /// A probe of the way to a container's log, on every probed node.
 pub struct LogsProbe<'a> {
@@ -16,13 +17,25 @@ pub struct LogsProbe<'a> {
     caller: Client,
     secrets: &'a Secrets,
     pods: Vec<DemoPod>,
+    /// How many logs had been read before, by pod.
+    before: Vec<usize>,
 }
 
 impl<'a> LogsProbe<'a> {
     /// A probe by the operator, who stands in the control plane.
     pub fn new(stage: &'a Stage, secrets: &'a Secrets) -> Result<Self, Unusable> {
         let pods = stage.pods(Demo::Logger).map_err(Unusable::Failed)?;
-        Ok(Self { stage, caller: stage.cluster.operator().fresh(), secrets, pods })
+        let before = pods.iter().map(|pod| pod.ledger.log_reads().len()).collect();
+        Ok(Self { stage, caller: stage.cluster.operator().fresh(), secrets, pods, before })
+    }
+}
+
+impl LogsProbe<'_> {
+    /// Another log than the first that the probe reads, on another node where there is one.
+    fn elsewhere(&self) -> Option<(SocketAddr, String)> {
+        let pod = self.pods.get(1).or(self.pods.first())?;
+        let path = format!("/containerLogs/{}/{}/main?limitBytes={REDIRECTED_LIMIT}", pod.namespace, pod.name);
+        Some((SocketAddr::new(pod.node_address, self.stage.cluster.kubelet_port()), path))
     }
 }
 
@@ -41,7 +54,7 @@ impl Probe for LogsProbe<'_> {
             let path = format!("/containerLogs/{}/{}/main", pod.namespace, pod.name);
             Ask::get(&path, "a container's log")
         });
-        self.stage.kubelet_target(&self.pods, asks.collect())
+        Target { elsewhere: self.elsewhere(), ..self.stage.kubelet_target(&self.pods, asks.collect()) }
     }
 
     fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {
@@ -74,7 +87,16 @@ impl Probe for LogsProbe<'_> {
 
     fn executed(&self) -> Vec<Executed> {
         // The container that is read cannot see under whose identity it was: what a kubelet
-        // executed for an attacker shows in what the attacker achieved.
-        Vec::new()
+        // executed for an attacker shows in what the attacker achieved. But nobody asks for this
+        // many bytes except who was redirected.
+        let mut executed = Vec::new();
+        for (pod, before) in self.pods.iter().zip(&self.before) {
+            let reads = pod.ledger.log_reads().into_iter().skip(*before);
+            for _ in reads.filter(|read| read.options.limit_bytes == Some(REDIRECTED_LIMIT)) {
+                let server = format!("kubelet of {}", pod.node);
+                executed.push(Executed { at: self.stage.world.elapsed(), server, as_sent: false });
+            }
+        }
+        executed
     }
 }

@@ -14,22 +14,27 @@ use crate::{Attributes, Authorizer, Decision};
 /// Where leases of nodes live.
 pub const LEASE_NAMESPACE: &str = "kube-node-lease";
 
+/// From which version on a node reads its own Node and pods only: `AuthorizeNodeWithSelectors` is
+/// on by default from 1.32 (`pkg/features/kube_features.go`, KEP-4601).
+const WITH_SELECTORS: (u32, u32) = (1, 32);
+
 /// Decides for nodes, by a [`Graph`] of what their pods refer to.
 #[derive(Clone, Debug)]
 pub struct NodeAuthorizer {
     graph: Graph,
     rules: Vec<Rule>,
-}
-
-impl Default for NodeAuthorizer {
-    fn default() -> Self {
-        let rules = rbac::default_cluster_roles();
-        let node = rules.iter().find(|role| ravelin_api::object::name(role) == "system:node");
-        Self { graph: Graph::default(), rules: node.map(Rule::of_role).unwrap_or_default() }
-    }
+    with_selectors: bool,
 }
 
 impl NodeAuthorizer {
+    /// The authorizer of a version (major, minor), which knows no pod yet.
+    pub fn new(version: (u32, u32)) -> Self {
+        let rules = rbac::default_cluster_roles();
+        let node = rules.iter().find(|role| ravelin_api::object::name(role) == "system:node");
+        let rules = node.map(Rule::of_role).unwrap_or_default();
+        Self { graph: Graph::default(), rules, with_selectors: version >= WITH_SELECTORS }
+    }
+
     /// The graph. Whoever stores the pods tells it of every change.
     pub fn graph_mut(&mut self) -> &mut Graph {
         &mut self.graph
@@ -101,8 +106,8 @@ impl Authorizer for NodeAuthorizer {
                 ("", "configmaps") => return self.readable(node, Kind::ConfigMap, asked),
                 ("", "serviceaccounts") => return self.token(node, asked),
                 ("coordination.k8s.io", "leases") => return lease(node, asked),
-                ("", "nodes") => return own_node(node, asked),
-                ("", "pods") => return self.pod(node, asked),
+                ("", "nodes") if self.with_selectors => return own_node(node, asked),
+                ("", "pods") if self.with_selectors => return self.pod(node, asked),
                 _ => {}
             }
         }

@@ -25,7 +25,11 @@ fn pod(name: &str, node: &str, refers_to: &str) -> Value {
 }
 
 fn authorizer() -> NodeAuthorizer {
-    let mut authorizer = NodeAuthorizer::default();
+    authorizer_of(36)
+}
+
+fn authorizer_of(minor: u32) -> NodeAuthorizer {
+    let mut authorizer = NodeAuthorizer::new((1, minor));
     authorizer.graph_mut().set_pod(&pod("p1", "n1", "1"));
     authorizer.graph_mut().set_pod(&pod("p2", "n2", "2"));
     authorizer
@@ -179,6 +183,39 @@ fn refusals_are_word_for_word_as_recorded() {
     assert!(ask(&authorizer, node(""), "GET /api/v1/pods?fieldSelector=spec.nodeName%3D").is_some());
 }
 
+/// Before `AuthorizeNodeWithSelectors` nodes and pods were not subdivided: NodeRules alone said.
+#[test]
+fn a_node_reads_all_nodes_and_pods_until_1_31() {
+    for (request, until_1_31, from_1_32) in [
+        ("GET /api/v1/nodes", true, false),
+        ("GET /api/v1/nodes?watch=1", true, false),
+        ("GET /api/v1/nodes/n1", true, true),
+        ("GET /api/v1/nodes/n2", true, false),
+        ("GET /api/v1/pods", true, false),
+        ("GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn1", true, true),
+        ("GET /api/v1/namespaces/default/pods/p1", true, true),
+        ("GET /api/v1/namespaces/default/pods/p2", true, false),
+        ("PATCH /api/v1/nodes/n2/status", true, true),
+        ("PATCH /api/v1/namespaces/default/pods/p2/status", true, true),
+        ("DELETE /api/v1/nodes/n1", false, false),
+        ("GET /api/v1/namespaces/default/pods/p1/log", false, false),
+        ("GET /api/v1/nodes/n1/proxy/", false, false),
+        ("GET /api/v1/services", true, true),
+        ("GET /apis/certificates.k8s.io/v1/certificatesigningrequests", true, true),
+        ("DELETE /apis/certificates.k8s.io/v1/certificatesigningrequests/c", false, false),
+        ("GET /api/v1/namespaces/default/secrets/s1", true, true),
+        ("GET /api/v1/namespaces/default/secrets/s2", false, false),
+        ("GET /api/v1/secrets", false, false),
+        ("POST /api/v1/namespaces/default/serviceaccounts/other/token", false, false),
+        ("GET /apis/discovery.k8s.io/v1/endpointslices", false, false),
+    ] {
+        for (minor, allowed) in [(20, until_1_31), (31, until_1_31), (32, from_1_32), (36, from_1_32)] {
+            let asked = ask(&authorizer_of(minor), node("n1"), request);
+            assert_eq!(asked.is_none(), allowed, "1.{minor} {request}: {asked:?}");
+        }
+    }
+}
+
 #[test]
 fn a_node_loses_what_its_last_pod_took_with_it() {
     let mut authorizer = authorizer();
@@ -195,7 +232,7 @@ fn a_node_loses_what_its_last_pod_took_with_it() {
 
 #[test]
 fn a_mirror_pod_gives_its_node_nothing() {
-    let mut authorizer = NodeAuthorizer::default();
+    let mut authorizer = NodeAuthorizer::new((1, 36));
     let mut mirror = pod("m", "n1", "1");
     mirror["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
     authorizer.graph_mut().set_pod(&mirror);

@@ -28,6 +28,10 @@ fn objects() -> Objects {
 
 /// `OPERATION GROUP:RESOURCE[/SUBRESOURCE] NAMESPACE NAME`, with `-` for nothing.
 fn refusal(what: &str, object: Option<&Value>, old: Option<&Value>) -> Option<String> {
+    refusal_in(36, what, (object, old))
+}
+
+fn refusal_in(minor: u32, what: &str, (object, old): (Option<&Value>, Option<&Value>)) -> Option<String> {
     let user = n1();
     let words: Vec<&str> = what.split(' ').map(|word| if word == "-" { "" } else { word }).collect();
     let (group, resource) = words[1].split_once(':').unwrap();
@@ -48,7 +52,7 @@ fn refusal(what: &str, object: Option<&Value>, old: Option<&Value>) -> Option<St
         object,
         old,
     };
-    admit(&write, &objects()).err().map(|status| status.message)
+    admit(&write, &objects(), (1, minor)).err().map(|status| status.message)
 }
 
 fn node_with(change: Value) -> Value {
@@ -268,6 +272,30 @@ fn a_node_asks_only_for_its_own_certificate_and_lease() {
 }
 
 #[test]
+fn older_versions_restrict_nodes_less() {
+    let key = KeyPair::generate(&mut Entropy::from_key([1; 32]));
+    let pem = SigningRequest::create(&Subject::new("system:node:n2", &[names::NODES]), &[], &key);
+    let request = base64::engine::general_purpose::STANDARD.encode(pem);
+    let of_other = json!({ "metadata": { "name": "c" },
+        "spec": { "request": request, "signerName": "kubernetes.io/kubelet-serving" } });
+    let for_vault = json!({ "spec": { "audiences": ["vault"],
+        "boundObjectRef": { "kind": "Pod", "apiVersion": "v1", "name": "p-n1", "uid": "u-n1" } } });
+    let elsewhere = json!({ "spec": {
+        "boundObjectRef": { "kind": "Pod", "apiVersion": "v1", "name": "p-n2", "uid": "u-n2" } } });
+    let token = "create :serviceaccounts/token default default";
+    for (what, object, since) in [
+        ("create certificates.k8s.io:certificatesigningrequests - -", &of_other, 31),
+        (token, &for_vault, 33),
+        (token, &elsewhere, 0),
+    ] {
+        for minor in [12, 30, 31, 32, 33, 36] {
+            let refused = refusal_in(minor, what, (Some(object), None));
+            assert_eq!(refused.is_some(), minor >= since, "1.{minor} {what}: {refused:?}");
+        }
+    }
+}
+
+#[test]
 fn only_nodes_are_restricted() {
     let user = UserInfo::new("system:node:n1", &["other"]);
     let nodes = GroupResource { group: "", resource: "nodes" };
@@ -281,7 +309,7 @@ fn only_nodes_are_restricted() {
         object: None,
         old: None,
     };
-    assert_eq!(admit(&write, &objects()), Ok(()));
+    assert_eq!(admit(&write, &objects(), (1, 36)), Ok(()));
     let nameless = UserInfo::new("system:node:", &[names::NODES]);
-    assert!(admit(&Write { user: &nameless, ..write }, &objects()).is_err());
+    assert!(admit(&Write { user: &nameless, ..write }, &objects(), (1, 36)).is_err());
 }

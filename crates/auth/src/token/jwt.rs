@@ -29,6 +29,11 @@ pub(super) fn unverified_claims(token: &str) -> Option<Value> {
     json_part(payload)
 }
 
+/// The claims that a token makes, whoever wrote them. For what simulates a missing check.
+pub(super) fn danger_unverified(token: &str) -> Result<Value, JwtRefused> {
+    unverified_claims(token).ok_or(JwtRefused::Malformed)
+}
+
 /// Signs claims.
 pub(super) fn sign(claims: &Value, key: &KeyPair) -> String {
     let header = json!({ "alg": "ES256", "kid": key_id(key.public()) });

@@ -78,6 +78,15 @@ impl StaticTokens {
     }
 }
 
+/// For what simulates a missing check.
+impl StaticTokens {
+    /// The user of the first line. A static token tells nothing of its bearer: where nobody
+    /// compares it, one is as good as another.
+    pub fn danger_anybody(&self) -> Option<UserInfo> {
+        self.0.first().map(|(_, user)| user.clone())
+    }
+}
+
 /// Splits a line as RFC 4180 does; `None` where a quote is out of place.
 fn columns(line: &str) -> Option<Vec<String>> {
     let mut columns = Vec::new();

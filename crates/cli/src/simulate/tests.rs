@@ -29,7 +29,8 @@ fn ravelin(line: &[&str], stdin: &str, state: State) -> Ended {
         };
         *seen.borrow_mut() = Some((request.paths, request.attackers, request.untrusted));
         let trace_lines = vec!["{\"at_ms\":5}".to_owned(); 2];
-        Ok(Simulated { report: report(PathOutcome::Works, state), trace_lines, stories: vec![story] })
+        let (report, captures) = (report(PathOutcome::Works, state), Vec::new());
+        Ok(Simulated { report, trace_lines, captures, stories: vec![story] })
     };
     let (status, out, err) = with_engine(line, stdin, &engine);
     Ended { status, out, err, request: seen.into_inner() }
@@ -94,8 +95,12 @@ fn bad_input_is_told_line_by_line_and_nothing_runs() {
 fn a_file_that_cannot_be_written_is_found_before_the_run() {
     let ended = ravelin(&["--output", "/nonexistent/report.json"], "", State::Held);
     assert_eq!((ended.status, ended.request), (Status::Usage, None));
-    let ended = ravelin(&["--output", "same", "--trace", "same"], "", State::Held);
+    let ended = ravelin(&["--pcap", "/nonexistent/packets.pcapng"], "", State::Held);
     assert_eq!((ended.status, ended.request), (Status::Usage, None));
+    for [one, other] in [["--output", "--trace"], ["--output", "--pcap"], ["--trace", "--pcap"]] {
+        let ended = ravelin(&[one, "same", other, "same"], "", State::Held);
+        assert_eq!((ended.status, ended.request), (Status::Usage, None), "{one} {other}");
+    }
 }
 
 #[test]

@@ -54,6 +54,26 @@ async fn a_client_with_the_flaw_trusts_any_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_servers_name_is_checked_beside_its_issuer() {
+    for flawed in [false, true] {
+        let flaws = if flawed { Flaws::danger([Flaw::ClientsIgnoreServerName]) } else { Flaws::none() };
+        let stage = Stage::with_flaws(flaws);
+        let _serving = stage.serve().await;
+        let mut config = stage.config(Credential::Anonymous);
+        config.server_name = "elsewhere".to_owned();
+        let answer = Client::new(stage.client().host().clone(), config).get("/version").await;
+        if flawed {
+            assert!(answer.is_ok());
+            assert!(stage.misled_client().get("/version").await.is_err(), "its issuer still counts");
+        } else {
+            let refused = answer.unwrap_err().to_string();
+            assert!(refused.contains("certificate not valid for name \"elsewhere\""), "{refused}");
+            assert!(stage.api.lines().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_go_out_as_kubernetes_expects_them() {
     let stage = Stage::new();
     let _serving = stage.serve().await;

@@ -10,13 +10,12 @@ use crate::defaults;
 use crate::gathered::{Gathered, Given, Origin};
 use crate::model::{
     AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, FilePair,
-    InsecureListener, KubeletAddressType, KubeletScheme, KubeletVerification, KubernetesVersion, Provenance,
-    RequestHeader, ServiceAccounts, TlsVersion,
+    InsecureListener, KubernetesVersion, Provenance, RequestHeader, ServiceAccounts, TlsVersion,
 };
 use crate::sheet::Sheet;
 use crate::suggest::closest;
 
-use super::authorization;
+use super::{authorization, kubelet_client};
 
 type Read<'a> = (&'a mut Gathered, &'a mut Provenance);
 
@@ -41,7 +40,7 @@ pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverC
         proxy_client: sheet.pair("proxy-client-cert-file", "proxy-client-key-file"),
         authorization_modes,
         admission: admission(version, &mut sheet),
-        kubelet: kubelet(version, &mut sheet),
+        kubelet: kubelet_client::assemble(version, &mut sheet),
         service_accounts: service_accounts(&mut sheet),
         service_cluster_ip_range: sheet.net("service-cluster-ip-range").unwrap_or_else(default_services),
         egress,
@@ -271,42 +270,6 @@ fn unmodelled_plugins(given: &Given, names: &[String], sheet: &mut Sheet<'_>) {
     }
 }
 
-fn kubelet(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> KubeletVerification {
-    let types = sheet.list("kubelet-preferred-address-types");
-    let first = types.first().map(String::as_str).unwrap_or_default();
-    if ["Hostname", "InternalDNS", "ExternalDNS"].contains(&first) {
-        sheet.gathered.assume("--kubelet-preferred-address-types begins with names: assumed that the control plane resolves the nodes' names");
-    }
-    let certificate_authority = sheet.file("kubelet-certificate-authority");
-    if certificate_authority.is_none() {
-        let source = "pkg/kubelet/client/kubelet_client.go (kubelets' certificates are not verified)";
-        sheet.default("--kubelet-certificate-authority", "", source);
-    }
-    // kubernetes/kubernetes#91630: from 1.19 on the flag is there and does nothing, from 1.22 on it is gone.
-    let https = version.minor_number() >= 19 || sheet.switch("kubelet-https");
-    let scheme = if https { KubeletScheme::Https } else { KubeletScheme::Http };
-    if let (false, Some(given)) = (https, sheet.given("kubelet-https")) {
-        let why = "the apiserver speaks plain HTTP with kubelets, which is not simulated";
-        sheet.gathered.unknown(
-            Component::Apiserver,
-            &given.key,
-            &given.place,
-            (&["apiserver-to-kubelet/*"], why),
-        );
-    }
-    KubeletVerification {
-        certificate_authority,
-        client: sheet.pair("kubelet-client-certificate", "kubelet-client-key"),
-        preferred_address_types: types
-            .iter()
-            .filter_map(|name| KubeletAddressType::ALL.into_iter().find(|t| t.as_str() == name))
-            .collect(),
-        scheme,
-        default_port: sheet.port("kubelet-port").unwrap_or(0),
-        timeout_s: sheet.seconds("kubelet-timeout").unwrap_or(0),
-    }
-}
-
 fn service_accounts(sheet: &mut Sheet<'_>) -> ServiceAccounts {
     let issuers = sheet.list("service-account-issuer");
     let signing_key_file = sheet.file("service-account-signing-key-file");
@@ -362,7 +325,7 @@ fn egress(sheet: &mut Sheet<'_>) -> Egress {
         );
         return Egress::Unmodelled { why: "SSH tunnels without a key".into() };
     };
-    Egress::SshTunnels { user, key_file }
+    Egress::SshTunnels { user, key_file, verifies_host_keys: false }
 }
 
 /// What the egress selector's file says of `cluster`, if the flag names one.

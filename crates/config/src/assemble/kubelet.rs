@@ -7,6 +7,7 @@ use crate::defaults;
 use crate::gathered::{Gathered, Origin};
 use crate::model::{
     Component, FileName, KubeletAuthorization, KubeletConfig, KubeletServing, KubernetesVersion, Provenance,
+    WebhookCaches,
 };
 use crate::sheet::Sheet;
 
@@ -43,6 +44,11 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
             Some("AlwaysAllow") => KubeletAuthorization::AlwaysAllow,
             _ => KubeletAuthorization::Webhook,
         },
+        webhook_caches: WebhookCaches {
+            token_s: cache_seconds(&mut sheet, "authentication-token-webhook-cache-ttl", 120),
+            authorized_s: cache_seconds(&mut sheet, "authorization-webhook-cache-authorized-ttl", 300),
+            unauthorized_s: cache_seconds(&mut sheet, "authorization-webhook-cache-unauthorized-ttl", 30),
+        },
         serving: serving(version, &mut sheet),
         rotate_certificates: rotates(version, &mut sheet),
         kubeconfig,
@@ -62,6 +68,13 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
             .and_then(|n| u32::try_from(n).ok())
             .unwrap_or(40),
     }
+}
+
+/// The kubelet takes a 0 of its file, which kubeadm writes everywhere, for "not given"
+/// (pkg/kubelet/apis/config/v1beta1/defaults.go); flags are set after that.
+fn cache_seconds(sheet: &mut Sheet<'_>, flag: &'static str, default: u64) -> u64 {
+    let by_flag = sheet.given(flag).is_some_and(|given| given.origin >= Origin::Extra);
+    sheet.seconds(flag).filter(|seconds| by_flag || *seconds != 0).unwrap_or(default)
 }
 
 /// Installers copy the CA of clients to the nodes, where it lies in another directory: the same name there is the

@@ -25,7 +25,10 @@ pub(crate) fn gate_effect(name: &str) -> GateEffect {
     }
 }
 
-const MODELLED: &[&str] = &["RotateKubeletServerCertificate", "RotateKubeletClientCertificate"];
+/// KEP-4872, alpha in 1.37: it permits `--enable-kubelet-cert-cn-validation`, and does nothing alone.
+pub(crate) const CERT_CN_GATE: &str = "KubeletCertCNValidation";
+
+const MODELLED: &[&str] = &[CERT_CN_GATE, "RotateKubeletServerCertificate", "RotateKubeletClientCertificate"];
 
 /// Gates that touch paths in ways that are not modelled.
 const UNKNOWN: &[(&[&str], &[&str])] = &[
@@ -59,7 +62,6 @@ const UNKNOWN: &[(&[&str], &[&str])] = &[
             "AllowInsecureBackendProxy",
             "AuthorizePodWebsocketUpgradeCreatePermission",
             "KonnectivityClient",
-            "KubeletCertCNValidation",
             "PortForwardWebsockets",
             "ProxyTerminatingEndpoints",
             "StreamingProxyRedirects",

@@ -11,7 +11,10 @@ pub(super) const FLAGS: &[Section] = &[
             ("address", Ip, 8, NOW),
             ("anonymous-auth", Bool, 8, NOW),
             ("authentication-token-webhook", Bool, 8, NOW),
+            ("authentication-token-webhook-cache-ttl", Duration, 8, NOW),
             ("authorization-mode", One(&["AlwaysAllow", "Webhook"]), 8, NOW),
+            ("authorization-webhook-cache-authorized-ttl", Duration, 8, NOW),
+            ("authorization-webhook-cache-unauthorized-ttl", Duration, 8, NOW),
             ("bootstrap-kubeconfig", File, 8, NOW),
             ("client-ca-file", File, 8, NOW),
             ("cluster-dns", Ips, 8, NOW),
@@ -98,9 +101,6 @@ pub(super) const FLAGS: &[Section] = &[
     Section {
         effect: Effect::None,
         rows: &[
-            ("authentication-token-webhook-cache-ttl", Duration, 8, NOW),
-            ("authorization-webhook-cache-authorized-ttl", Duration, 8, NOW),
-            ("authorization-webhook-cache-unauthorized-ttl", Duration, 8, NOW),
             ("azure-container-registry-config", Text, 8, 30),
             ("bootstrap-checkpoint-path", Text, 9, 18),
             ("boot-id-file", Text, 8, 23),

@@ -157,14 +157,15 @@ pub struct KubeletVerification {
     pub certificate_authority: Option<FileName>,
     /// `--kubelet-client-certificate` and `--kubelet-client-key`. `None`: the apiserver shows none.
     pub client: Option<FilePair>,
+    /// `--enable-kubelet-cert-cn-validation` (KEP-4872): must a kubelet's certificate also have the common name
+    /// `system:node:<node>`? Default false.
+    pub cert_cn_validation: bool,
     /// `--kubelet-preferred-address-types`, in order. Default Hostname, InternalDNS, InternalIP, ExternalDNS, ExternalIP.
     pub preferred_address_types: Vec<KubeletAddressType>,
     /// `--kubelet-https` (without effect from 1.19, gone with 1.22). Default HTTPS.
     pub scheme: KubeletScheme,
     /// `--kubelet-port` (deprecated): the port if a node says none. Default 10250; 0 is none.
     pub default_port: u16,
-    /// `--kubelet-timeout`, in seconds. Default 5.
-    pub timeout_s: u64,
 }
 
 /// How the apiserver speaks with kubelets: `--kubelet-https`.
@@ -253,6 +254,9 @@ pub enum Egress {
         user: String,
         /// The private key, by name.
         key_file: FileName,
+        /// Whether nodes' host keys are known beforehand and verified. Kubernetes' tunneler never did
+        /// (kubernetes/kubernetes issue 81118), so no file says so: the control of a scenario does.
+        verifies_host_keys: bool,
     },
     /// Something that cannot be run here, and is never replaced by something else.
     Unmodelled {

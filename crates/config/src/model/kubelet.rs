@@ -25,6 +25,8 @@ pub struct KubeletConfig {
     pub client_ca_file: Option<FileName>,
     /// `authorization.mode`, `--authorization-mode`. Default: `Webhook` with a file, `AlwaysAllow` with flags alone.
     pub authorization: KubeletAuthorization,
+    /// How long the apiserver's answers about callers are used.
+    pub webhook_caches: WebhookCaches,
     /// Where the serving certificate comes from.
     pub serving: KubeletServing,
     /// `rotateCertificates`, `--rotate-certificates`: renews its client certificate before it ends. Default: on with a
@@ -51,6 +53,18 @@ pub struct KubeletConfig {
     pub static_pod_path: Option<FileName>,
     /// `nodeLeaseDurationSeconds`, in seconds. Default 40.
     pub node_lease_duration_s: u32,
+}
+
+/// How long a kubelet uses what the apiserver answered it about a caller, in seconds. In a file, 0
+/// stands for the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WebhookCaches {
+    /// `authentication.webhook.cacheTTL`, `--authentication-token-webhook-cache-ttl`. Default 120.
+    pub token_s: u64,
+    /// `authorization.webhook.cacheAuthorizedTTL`, `--authorization-webhook-cache-authorized-ttl`. Default 300.
+    pub authorized_s: u64,
+    /// `authorization.webhook.cacheUnauthorizedTTL`, `--authorization-webhook-cache-unauthorized-ttl`. Default 30.
+    pub unauthorized_s: u64,
 }
 
 /// The kubelet's authorizer.

@@ -4,8 +4,11 @@ use serde::{Serialize, Serializer};
 
 /// The oldest version whose flags are known here.
 pub const OLDEST: KubernetesVersion = KubernetesVersion::minor(8);
-/// The newest version whose flags are known here.
+/// The newest version that is assumed where nothing asks for another.
 pub const NEWEST: KubernetesVersion = KubernetesVersion::minor(36);
+/// The newest version of which any option is known here: for what KEP-4872 plans for 1.37, and as
+/// 1.36 in all else.
+pub const PLANNED: KubernetesVersion = KubernetesVersion::minor(37);
 
 /// A Kubernetes version `1.<minor>`. Patch releases change no option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +38,7 @@ impl KubernetesVersion {
     /// Reads `1.34`, `v1.34.2`, `v1.34.2-gke.100+abc`; also the release labels of kubeadm, `stable-1.34`.
     ///
     /// # Errors
-    /// If the text has another shape or names a version outside [`OLDEST`]…[`NEWEST`].
+    /// If the text has another shape or names a version outside [`OLDEST`]…[`PLANNED`].
     pub fn parse(text: &str) -> Result<Self, ParseVersionError> {
         let bare = text.strip_prefix("stable-").or_else(|| text.strip_prefix("latest-")).unwrap_or(text);
         let bare = bare.strip_prefix('v').unwrap_or(bare);
@@ -48,7 +51,7 @@ impl KubernetesVersion {
             return Err(ParseVersionError::Shape);
         };
         let version = Self { minor };
-        if major != 1 || version < OLDEST || version > NEWEST {
+        if major != 1 || version < OLDEST || version > PLANNED {
             return Err(ParseVersionError::OutOfRange);
         }
         Ok(version)

@@ -64,6 +64,18 @@ fn every_mistake_is_shown_with_file_line_and_key() {
         ),
         (api("--feature-gates=X=maybe"), "api:2: --feature-gates=X: \"maybe\" is not a boolean"),
         (
+            api(
+                "--enable-kubelet-cert-cn-validation --kubelet-certificate-authority=/ca --service-account-issuer=https://i --service-account-signing-key-file=/k",
+            ),
+            "api:2: --enable-kubelet-cert-cn-validation: requires feature gate KubeletCertCNValidation",
+        ),
+        (
+            api(
+                "--enable-kubelet-cert-cn-validation --feature-gates=KubeletCertCNValidation=true --service-account-issuer=https://i --service-account-signing-key-file=/k",
+            ),
+            "api:2: --enable-kubelet-cert-cn-validation: is given without --kubelet-certificate-authority",
+        ),
+        (
             vec![kubelet_file("readonlyPort: 0\n")],
             "k.yaml:3: readonlyPort: is no known key (they are case-sensitive); did you mean readOnlyPort?",
         ),

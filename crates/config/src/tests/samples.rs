@@ -75,7 +75,10 @@ fn the_legacy_sample_has_ssh_tunnels_and_an_open_kubelet() {
     let config = read(&legacy());
     assert_eq!(config.version, KubernetesVersion::minor(19), "the last without a required issuer");
     let key_file = FileName::new("/srv/sshproxy/.sshkeyfile");
-    assert_eq!(config.apiserver.egress, Egress::SshTunnels { user: "gke-tunnel".into(), key_file });
+    assert_eq!(
+        config.apiserver.egress,
+        Egress::SshTunnels { user: "gke-tunnel".into(), key_file, verifies_host_keys: false }
+    );
     assert_eq!(config.apiserver.insecure.map(|i| i.address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert_eq!(config.apiserver.secure_port, 443);
     let kubelet = &config.kubelet;
@@ -251,4 +254,24 @@ fn kubelet_https_does_nothing_from_its_deprecation_on() {
     let later = at("1.19");
     assert_eq!(later.apiserver.kubelet.scheme, KubeletScheme::Https);
     assert!(later.provenance.no_effect.iter().any(|n| n.key == "--kubelet-https"));
+}
+
+#[test]
+fn what_is_planned_is_there_only_for_who_asks_for_it() {
+    let authority = "--kubelet-certificate-authority=/ca --service-account-issuer=https://i --service-account-signing-key-file=/k";
+    let flags = |more: &str| [file("f", &format!("kube-apiserver {authority} {more}\n"))];
+    let gate = "--feature-gates=KubeletCertCNValidation=true";
+    let on = read(&flags(&format!("{gate} --enable-kubelet-cert-cn-validation")));
+    assert_eq!(on.version.minor_number(), 37);
+    assert!(on.apiserver.kubelet.cert_cn_validation);
+    assert_eq!(on.provenance.unknown_effect, []);
+    let off = read(&flags(gate));
+    assert_eq!((off.version.minor_number(), off.apiserver.kubelet.cert_cn_validation), (37, false));
+    assert!(read(&flags("")).version == NEWEST, "nobody asked");
+    for more in [gate, "--enable-kubelet-cert-cn-validation=false"] {
+        let errors = ClusterConfig::read(&flags(more), Some("1.36")).unwrap_err();
+        assert!(errors[0].to_string().contains("does not exist in Kubernetes 1.36"), "{errors:?}");
+    }
+    let both = flags(&format!("{gate} --kubelet-https=true"));
+    assert!(ClusterConfig::read(&both, None).is_err(), "no version has both");
 }

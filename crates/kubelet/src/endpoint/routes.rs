@@ -20,6 +20,8 @@ pub(super) enum Route<'a> {
     Metrics,
     /// `/containerLogs/{namespace}/{pod}/{container}`.
     Log { namespace: &'a str, pod: &'a str, container: &'a str },
+    /// `/run/{namespace}/{pod}/{container}`, with the pod's UID before the container or not.
+    Run { namespace: &'a str, pod: &'a str, uid: Option<&'a str>, container: &'a str },
     /// `/logs`, which upstream redirects before anything else.
     LogsWithoutSlash,
     /// A path of a handler that this kubelet does not have: callers are judged first all the same.
@@ -70,6 +72,19 @@ impl<'a> Route<'a> {
                 return Some(Self::Log { namespace, pod, container });
             }
         }
+        if let Some(rest) = path.strip_prefix("/run/") {
+            let parts: Vec<&str> = rest.split('/').collect();
+            match parts[..] {
+                _ if parts.contains(&"") => {}
+                [namespace, pod, container] => {
+                    return Some(Self::Run { namespace, pod, uid: None, container });
+                }
+                [namespace, pod, uid, container] => {
+                    return Some(Self::Run { namespace, pod, uid: Some(uid), container });
+                }
+                _ => {}
+            }
+        }
         ABSENT.iter().any(|prefix| path.starts_with(prefix)).then_some(Self::Absent)
     }
 }
@@ -79,8 +94,11 @@ pub(super) fn open(shared: &Shared, route: Route<'_>, method: &Method) -> Answer
     if route == Route::Absent {
         return Answer::text(StatusCode::NOT_FOUND, "404: Page Not Found");
     }
+    if matches!(route, Route::Run { .. }) {
+        return Answer::method_not_allowed("POST");
+    }
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Answer::method_not_allowed();
+        return Answer::method_not_allowed("GET");
     }
     match route {
         Route::Health => Answer::text(StatusCode::OK, "ok"),
@@ -91,7 +109,9 @@ pub(super) fn open(shared: &Shared, route: Route<'_>, method: &Method) -> Answer
             Answer::json(&pod_list(running.collect()))
         }
         Route::Metrics => Answer::text(StatusCode::OK, metrics(shared)),
-        Route::Log { .. } | Route::LogsWithoutSlash | Route::Absent => Answer::method_not_allowed(),
+        Route::Log { .. } | Route::Run { .. } | Route::LogsWithoutSlash | Route::Absent => {
+            Answer::method_not_allowed("GET")
+        }
     }
 }
 
@@ -167,6 +187,9 @@ mod tests {
             ("/containerLogs/ns/p", Some(Route::Absent)),
             ("/containerLogs/ns//c", Some(Route::Absent)),
             ("/exec/ns/p/c", Some(Route::Absent)),
+            ("/run/ns/p/c", Some(Route::Run { namespace: "ns", pod: "p", uid: None, container: "c" })),
+            ("/run/ns/p/u/c", Some(Route::Run { namespace: "ns", pod: "p", uid: Some("u"), container: "c" })),
+            ("/run/ns/p/", Some(Route::Absent)),
             ("/logs", Some(Route::LogsWithoutSlash)),
             ("/", None),
             ("/nonexistent", None),

@@ -107,6 +107,11 @@ impl Stage {
             read_only_port: None,
             authentication: Authentication { anonymous: false, webhook: true, client_ca: Some(anchors) },
             authorization: Authorization::Webhook,
+            caches: Caches {
+                token: Duration::from_secs(120),
+                authorized: Duration::from_secs(300),
+                unauthorized: Duration::from_secs(30),
+            },
             pod_cidr: Some("10.244.1.0/24".parse().unwrap()),
             version: "v1.33.0".to_owned(),
             lease_renew_interval: Duration::from_secs(10),

@@ -59,6 +59,10 @@ impl From<&rustls::Error> for TlsError {
     fn from(error: &rustls::Error) -> Self {
         match error {
             rustls::Error::AlertReceived(alert) => Self::PeerRefusedUs { alert: format!("{alert:?}") },
+            // Its own `Display` prints what is inside as code.
+            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(why)) => {
+                Self::PeerRefused { reason: format!("invalid peer certificate: {why}") }
+            }
             other => Self::PeerRefused { reason: other.to_string() },
         }
     }

@@ -168,6 +168,34 @@ fn a_token_is_good_only_for_its_audience() {
 }
 
 #[test]
+fn each_check_can_be_missing_alone() {
+    let none = Leniency::none();
+    let unproven = Leniency { danger_unproven: true, ..none };
+    let any_audience = Leniency { danger_any_audience: true, ..none };
+    let expired = Leniency { danger_expired: true, ..none };
+    let forged = token(&issuer_of(API, 2), &spec(None));
+    let for_vault = token(&issuer(), &TokenSpec { audiences: vec!["vault".to_owned()], ..spec(None) });
+    let good = token(&issuer(), &spec(None));
+    let judge = |token: &str, now: i64, leniency| {
+        issuer().judge(token, &[], (at(now), &objects()), leniency).map(|(user, audiences)| {
+            assert_eq!(audiences, [API]);
+            user.name
+        })
+    };
+    for (token, now, lenient) in
+        [(&forged, 1_000, unproven), (&for_vault, 1_000, any_audience), (&good, 9_000, expired)]
+    {
+        for leniency in [none, unproven, any_audience, expired] {
+            let judged = judge(token, now, leniency);
+            assert_eq!(judged.is_ok(), leniency == lenient, "{leniency:?}: {judged:?}");
+        }
+    }
+    let of_nobody = TokenSpec { account: reference("bob", "u9"), ..spec(None) };
+    let claimed = judge(&token(&issuer_of(API, 2), &of_nobody), 1_000, unproven);
+    assert_eq!(claimed, Err(ServiceAccountRefused::AccountGone), "its claims still count");
+}
+
+#[test]
 fn a_subject_that_contradicts_the_account_is_refused() {
     let mut other = claims();
     other["sub"] = json!("system:serviceaccount:kube-system:admin");

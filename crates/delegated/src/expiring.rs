@@ -38,3 +38,19 @@ impl<T: Clone> Expiring<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_used_until_its_time_is_over_and_not_after() {
+        let answers = Expiring::new();
+        answers.remember("known".to_owned(), true, Duration::from_secs(120));
+        tokio::time::advance(Duration::from_millis(119_999)).await;
+        assert_eq!(answers.fresh("known"), Some(true));
+        assert_eq!(answers.fresh("other"), None);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(answers.fresh("known"), None);
+    }
+}

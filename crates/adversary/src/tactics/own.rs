@@ -1,0 +1,51 @@
+//! The attacker shows what it holds: its own credentials, and those that it gained on this path.
+
+use super::Tactic;
+use super::spend::{Shown, for_ask, request};
+use crate::field::{Field, Probe};
+use crate::holdings::Held;
+use crate::notes::Notes;
+use crate::target::Target;
+use async_trait::async_trait;
+use ravelin_oracle::{Attempt, GainKind};
+use std::net::SocketAddr;
+
+/// Asking with every credential that it holds.
+pub struct OwnCredentials;
+
+#[async_trait(?Send)]
+impl Tactic for OwnCredentials {
+    fn name(&self) -> &'static str {
+        "own-credentials"
+    }
+
+    async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
+        let notes = Notes::new(field);
+        probe.await;
+        for held in field.credentials() {
+            for server in &target.servers {
+                show(&notes, target, (&held, *server)).await;
+            }
+        }
+        notes.finish()
+    }
+}
+
+async fn show(notes: &Notes<'_>, target: &Target, (held, server): (&Held, SocketAddr)) {
+    let flow = notes.field().flow(server);
+    for wanted in target.asks.iter().chain(&target.reads) {
+        let asked = (for_ask(wanted, server), Shown::of(&held.secret));
+        match request(notes, server, target.speaks, asked).await {
+            Ok(answer) if answer.granted() => {
+                notes.learned(&flow, answer.body);
+                let text = format!("got {} with {}", wanted.what, held.what);
+                notes.gained(&flow, GainKind::BeyondRights, text);
+            }
+            Ok(answer) => {
+                notes.tell(format!("{flow}: asked for {} with {}", wanted.what, held.what));
+                notes.refused_by_status(&flow, answer.status, &target.stakes());
+            }
+            Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
+        }
+    }
+}

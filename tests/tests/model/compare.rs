@@ -1,0 +1,136 @@
+//! The model and the simulation, side by side.
+
+use super::case::Case;
+use super::exercised::Exercised;
+use ravelin_assess::model::{PathOutcome, State as Found, Verdict};
+use ravelin_assess::{PathRun, run_unit, verdict_of};
+use ravelin_config::ClusterConfig;
+use ravelin_oracle::Property as Judged;
+use ravelin_tests::model::{Attacker, Facts, Outcome, Prediction, Property, Rules, State, Way};
+
+/// How many more seeds may show what chance decides.
+const MORE_SEEDS: u64 = 4;
+
+/// Everything in which a case comes out otherwise than the model says, line by line.
+pub fn disagreements(rules: &Rules, case: &Case, exercised: &Exercised) -> Vec<String> {
+    let config = match case.config() {
+        Ok(config) => config,
+        Err(refused) => return vec![format!("the files are refused:\n{refused}")],
+    };
+    let mut found = facts_read(case, &config);
+    let run = match run_unit(case.plan(&config, case.seed)) {
+        Ok(run) => run,
+        Err(error) => return vec![format!("no run: {error}")],
+    };
+    let facts = case.facts();
+    exercised.count_case(rules, case, &facts);
+    let about = About { rules, case, config: &config, facts: &facts };
+    for path in &run.paths {
+        found.extend(about.path(path, &run.egress, exercised));
+    }
+    found
+}
+
+/// The configuration says what the settings are, and nothing that is not understood.
+fn facts_read(case: &Case, config: &ClusterConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let (meant, read) = (case.facts(), Facts::of(config, case.nodes, case.untrusted));
+    if meant != read {
+        found.push(format!("read as something else:\nmeant {meant:#?}\nread {read:#?}"));
+    }
+    for unknown in &config.provenance.unknown_effect {
+        found.push(format!("{} is of unknown effect: {}", unknown.key, unknown.why));
+    }
+    found
+}
+
+struct About<'a> {
+    rules: &'a Rules,
+    case: &'a Case,
+    config: &'a ClusterConfig,
+    facts: &'a Facts,
+}
+
+impl About<'_> {
+    fn path(&self, path: &PathRun, egress: &str, exercised: &Exercised) -> Vec<String> {
+        let way = Way::named(path.path.name()).expect("the model knows every path");
+        let predicted = self.rules.outcome(self.facts, way);
+        exercised.count_line(predicted.line);
+        let outcome = match path.state {
+            PathOutcome::Works => Outcome::Works,
+            PathOutcome::Absent => Outcome::Absent,
+            PathOutcome::Failed => Outcome::Failed,
+        };
+        exercised.count_outcome(outcome);
+        if outcome != predicted.then {
+            let error = path.error.as_deref().unwrap_or("no error");
+            return vec![format!("{way}: {} but it is {outcome} ({error})", says(&predicted))];
+        }
+        if outcome != Outcome::Works {
+            return Vec::new();
+        }
+        let verdict = verdict_of(self.case.attacker, egress, path, &[]);
+        let attacker = Attacker::named(&verdict.attacker).expect("the model knows every attacker");
+        let of = |property: &Property| self.property(&verdict, (way, attacker, *property), exercised);
+        Property::ALL.iter().filter_map(of).collect()
+    }
+
+    fn property(
+        &self,
+        verdict: &Verdict,
+        cell: (Way, Attacker, Property),
+        exercised: &Exercised,
+    ) -> Option<String> {
+        let (way, attacker, property) = cell;
+        let predicted = self.rules.state(self.facts, cell);
+        exercised.count_line(predicted.line);
+        exercised.count_state(attacker, predicted.then);
+        let found = verdict.state(judged(property));
+        if name_of(found) == predicted.then.name() {
+            exercised.count_refusals(&verdict.properties[&judged(property)].refused_by);
+            return None;
+        }
+        let luckless = matches!(found, Found::Held | Found::NotExposed | Found::Untested);
+        if predicted.by_chance && luckless && self.another_seed_shows(cell, predicted.then) {
+            return None;
+        }
+        let evidence: Vec<String> = verdict.properties[&judged(property)]
+            .evidence
+            .iter()
+            .map(|evidence| format!("\n    {} at {} ms: {}", evidence.tactic, evidence.at_ms, evidence.text))
+            .collect();
+        let reason = verdict.properties[&judged(property)].reason.as_deref().unwrap_or_default();
+        Some(format!(
+            "{way} {attacker} {property}: {} but it is {} {reason}{}",
+            says(&predicted),
+            name_of(found),
+            evidence.concat()
+        ))
+    }
+
+    /// Where chance decides, some run shows it.
+    fn another_seed_shows(&self, (way, _, property): (Way, Attacker, Property), state: State) -> bool {
+        (1..=MORE_SEEDS).any(|more| {
+            let mut plan = self.case.plan(self.config, self.case.seed + more);
+            plan.paths.retain(|path| path.name() == way.name());
+            let Ok(run) = run_unit(plan) else { return false };
+            let verdict = verdict_of(self.case.attacker, &run.egress, &run.paths[0], &[]);
+            name_of(verdict.state(judged(property))) == state.name()
+        })
+    }
+}
+
+fn says<T: std::fmt::Display + Copy>(predicted: &Prediction<T>) -> String {
+    let Prediction { then, line, because, .. } = predicted;
+    format!("the model says {then} (rules.md:{line}: {because})")
+}
+
+fn judged(property: Property) -> Judged {
+    let same = |known: &Judged| known.to_string() == property.name();
+    Judged::ALL.into_iter().find(same).expect("both have the same six properties")
+}
+
+/// `untested` is no state of the model: it agrees with nothing.
+fn name_of(state: Found) -> String {
+    state.to_string()
+}
