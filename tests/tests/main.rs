@@ -3,6 +3,7 @@
 mod commands;
 mod configurations;
 mod determinism;
+mod fixes;
 mod gate;
 mod honesty;
 mod model;

@@ -20,17 +20,21 @@ pub enum Issuer {
     Itself,
     /// An authority of the attacker's that bears the genuine one's name.
     OwnAuthority,
-    /// Nobody needs to: it is a genuine one that the attacker holds, by its number among
-    /// [`Holdings::servers`](crate::Holdings::servers).
-    Held(usize),
+    /// The genuine one: it is the attacker's own serving certificate.
+    Genuine,
+    /// The genuine one: it is for an address that was the attacker's before.
+    GenuineFormer,
 }
 
 /// A certificate for the server's own names, or one that the attacker holds.
 pub fn server(field: &Field, target: &Target, issuer: Issuer) -> Identity {
-    if let Issuer::Held(number) = issuer
-        && let Some(held) = field.holdings().servers.get(number)
-    {
-        return held.identity.clone();
+    let held = match issuer {
+        Issuer::Genuine => &field.holdings().serving,
+        Issuer::GenuineFormer => &field.holdings().former_serving,
+        Issuer::Itself | Issuer::OwnAuthority => &None,
+    };
+    if let Some(held) = held {
+        return held.clone();
     }
     let name = target.names.first().map_or_else(|| "server".to_owned(), ToString::to_string);
     let mut profile = profile(field, Subject::new(name, &[]), Usage::Server);
@@ -53,7 +57,7 @@ fn certify(field: &Field, target: &Target, issuer: Issuer, profile: &Profile) ->
     let mut entropy = field.host().entropy("forged-certificate");
     match issuer {
         Issuer::Itself => self_signed(profile, &mut entropy),
-        Issuer::OwnAuthority | Issuer::Held(_) => {
+        Issuer::OwnAuthority | Issuer::Genuine | Issuer::GenuineFormer => {
             let key = KeyPair::generate(&mut entropy);
             let (from, until) = (profile.not_before, profile.not_after);
             let authority = Authority::new(&target.authority, key, from, until, &mut entropy);

@@ -17,8 +17,10 @@ pub struct Holdings {
     pub place: Option<IpAddr>,
     /// What it may show to servers.
     pub credentials: Vec<Held>,
-    /// What it may show to clients: the serving certificate that it has now, then those of its past.
-    pub servers: Vec<ServerIdentity>,
+    /// The serving certificate that it was issued, which it may show to clients.
+    pub serving: Option<Identity>,
+    /// A serving certificate that it was issued for an address that is now another's.
+    pub former_serving: Option<Identity>,
 }
 
 /// A credential, and what it is for people: `the tenant pod's token`.
@@ -48,19 +50,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A serving certificate that the attacker was issued, with its key.
-#[derive(Clone)]
-pub struct ServerIdentity {
-    /// What it is, for people.
-    pub what: String,
-    /// The certificate.
-    pub identity: Identity,
-}
-
 impl Holdings {
     /// Nothing but a machine.
     pub fn nothing(host: HostRef) -> Self {
-        Self { host, place: None, credentials: Vec::new(), servers: Vec::new() }
+        Self { host, place: None, credentials: Vec::new(), serving: None, former_serving: None }
     }
 
     /// The same and a credential.

@@ -19,7 +19,7 @@ mod treasure;
 pub use attacker::{Attacker, Untouched};
 pub use field::{Field, Probe};
 pub use forge::{MARK, REDIRECTED_LIMIT};
-pub use holdings::{Held, Holdings, Loot, Secret, ServerIdentity};
+pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
 pub use tactics::{Tactic, most_tactics, tactics};
 pub use target::{

@@ -1,26 +1,43 @@
 //! What a tactic writes down while it runs.
 
 use crate::field::Field;
+use ravelin_host::BoxedStream;
 use ravelin_oracle::{Attempt, Gain, GainKind, Learned, Property, Protection, Refusal};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 /// The attempt so far. Connections that are served side by side write into the same one.
 pub struct Notes<'a> {
     field: &'a Field,
     attempt: RefCell<Attempt>,
     tokens: RefCell<BTreeSet<String>>,
+    lines: RefCell<BTreeMap<Line, BoxedStream>>,
 }
+
+/// To whom a connection of the attacker's own leads, and the certificate that it showed there
+/// (DER).
+pub type Line = (SocketAddr, Option<Vec<u8>>);
 
 impl<'a> Notes<'a> {
     /// An empty page.
     pub fn new(field: &'a Field) -> Self {
-        Self { field, attempt: RefCell::default(), tokens: RefCell::default() }
+        Self { field, attempt: RefCell::default(), tokens: RefCell::default(), lines: RefCell::default() }
     }
 
     /// Where the attacker stands.
     pub fn field(&self) -> &'a Field {
         self.field
+    }
+
+    /// A connection that is open and idle.
+    pub fn take_line(&self, line: &Line) -> Option<BoxedStream> {
+        self.lines.borrow_mut().remove(line)
+    }
+
+    /// Keeps a connection for more requests.
+    pub fn keep_line(&self, line: Line, stream: BoxedStream) {
+        self.lines.borrow_mut().insert(line, stream);
     }
 
     /// Something happened, for people.

@@ -124,10 +124,11 @@ fn terminations(holdings: &Holdings, target: &Target) -> Tactics {
     if !is_guarded(target) {
         return found;
     }
-    for number in 0..holdings.servers.len() {
-        push(Some(Issuer::Held(number)), Then::Forge);
+    let held = [(&holdings.serving, Issuer::Genuine), (&holdings.former_serving, Issuer::GenuineFormer)];
+    for (_, issuer) in held.into_iter().filter(|(identity, _)| identity.is_some()) {
+        push(Some(issuer), Then::Forge);
         if redirects {
-            push(Some(Issuer::Held(number)), Then::Redirect);
+            push(Some(issuer), Then::Redirect);
         }
     }
     found

@@ -30,6 +30,8 @@ pub struct ApiserverConfig {
     pub static_tokens: Option<String>,
     /// How service-account tokens are made and judged.
     pub service_accounts: ServiceAccountKeys,
+    /// How long those live that it issues.
+    pub token_lives: TokenLives,
     /// Who decides, in order (`--authorization-mode`). With none, everything is denied.
     pub authorization: Vec<AuthorizationMode>,
     /// The admission plugins beside those that Kubernetes always enables
@@ -54,6 +56,16 @@ impl fmt::Debug for ApiserverConfig {
             .field("egress", &self.egress.name())
             .finish_non_exhaustive()
     }
+}
+
+/// How long service-account tokens live, whatever is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLives {
+    /// Do the tokens that kubelets ask for, for pods, really live a year
+    /// (`--service-account-extend-token-expiration`)?
+    pub extended: bool,
+    /// The longest life, in seconds (`--service-account-max-token-expiration`).
+    pub max_seconds: Option<u64>,
 }
 
 /// How an apiserver speaks with kubelets.

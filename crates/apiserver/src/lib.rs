@@ -25,7 +25,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ApiserverConfig, AuthorizationMode, KubeletClientConfig};
+pub use config::{ApiserverConfig, AuthorizationMode, KubeletClientConfig, TokenLives};
 pub use ravelin_auth::token::ServiceAccountKeys;
 pub use start::{Apiserver, Running, StartError};
 pub use store::{Key, Store, render};

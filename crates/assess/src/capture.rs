@@ -25,7 +25,8 @@ pub fn of(world: &World, simulation: &str, pods: Vec<(IpAddr, String)>) -> Captu
     }
     names.extend(pods);
     let records = world.wire().packets();
-    let segments: Vec<Segment> = records.iter().map(|packet| packet.segment).collect::<BTreeSet<_>>().into_iter().collect();
+    let segments: Vec<Segment> =
+        records.iter().map(|packet| packet.segment).collect::<BTreeSet<_>>().into_iter().collect();
     let diverted: BTreeSet<u64> =
         world.wire().flows().iter().filter(|flow| flow.diverted).map(|flow| flow.id).collect();
     let packets = records.into_iter().map(|packet| {

@@ -33,7 +33,8 @@ pub(crate) fn add(rerun: &Rerun<'_>, report: &mut Report) -> Result<(), AssessEr
     let request = rerun.request();
     let attackers = request.chosen_attackers()?;
     let paths = request.chosen_paths()?;
-    let mut controls = Controls { rerun, report: report.clone(), tried: BTreeMap::new(), whole: BTreeMap::new() };
+    let mut controls =
+        Controls { rerun, report: report.clone(), tried: BTreeMap::new(), whole: BTreeMap::new() };
     let mut searches: Vec<Search> = Vec::new();
     for (index, verdict) in report.verdicts.iter().enumerate() {
         let attacker = attackers.iter().find(|attacker| attacker.name() == verdict.attacker);
@@ -96,7 +97,8 @@ impl Control {
 
 /// Is the path one that no component of the cluster needs?
 fn is_needless(path: Path) -> bool {
-    ["direct-to-apiserver-insecure", "direct-to-kubelet-read-only", "direct-to-component"].contains(&path.name())
+    ["direct-to-apiserver-insecure", "direct-to-kubelet-read-only", "direct-to-component"]
+        .contains(&path.name())
 }
 
 /// The controls that were run, and what they are compared with.
@@ -122,8 +124,11 @@ impl Controls<'_> {
             }
         }
         let (keys, paths): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-        let jobs: Result<Vec<Job>, AssessError> =
-            keys.iter().zip(paths).map(|((changes, attacker), paths)| self.job(changes, *attacker, paths)).collect();
+        let jobs: Result<Vec<Job>, AssessError> = keys
+            .iter()
+            .zip(paths)
+            .map(|((changes, attacker), paths)| self.job(changes, *attacker, paths))
+            .collect();
         let run = self.rerun.all(jobs?, &self.keep())?;
         for ((changes, attacker), controls) in keys.into_iter().zip(run) {
             for (path, control) in controls {
@@ -158,7 +163,8 @@ impl Controls<'_> {
 
     fn job(&self, changes: &Changes, attacker: Attacker, paths: BTreeSet<Path>) -> Result<Job, AssessError> {
         let config = &self.rerun.request().config;
-        let plan = self.rerun.plan(&settings::changed(config, changes), attacker, paths.into_iter().collect())?;
+        let plan =
+            self.rerun.plan(&settings::changed(config, changes), attacker, paths.into_iter().collect())?;
         let keys = changes.iter().flat_map(|change| settings::described(config, change));
         let keys = keys.map(|setting| setting.key).collect::<Vec<_>>().join(", ");
         Ok(Job { what: format!("control: {attacker}, with another {keys}"), plan })
@@ -186,7 +192,8 @@ impl Controls<'_> {
         for changes in &search.found {
             let Some(controls) = self.whole.get(changes) else { continue };
             let newly_fails = |control: &Control| {
-                control.state.state == PathOutcome::Failed && self.path_before(&control.state) != Some(PathOutcome::Failed)
+                control.state.state == PathOutcome::Failed
+                    && self.path_before(&control.state) != Some(PathOutcome::Failed)
             };
             if controls.iter().any(newly_fails) {
                 continue;

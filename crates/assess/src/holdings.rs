@@ -1,6 +1,6 @@
 //! What each attacker holds in a booted cluster before it begins.
 
-use ravelin_adversary::{Attacker, Holdings, Secret, ServerIdentity, Stale};
+use ravelin_adversary::{Attacker, Holdings, Secret, Stale};
 use ravelin_cluster::{Cluster, Layout, Who};
 use ravelin_sim::World;
 use serde_json::json;
@@ -49,14 +49,7 @@ fn rogue_node(nothing: Holdings, cluster: &Cluster) -> Result<Holdings, String> 
     if let Some(identity) = rogue.proxy {
         holdings = holdings.with("its service proxy's certificate", Secret::Certificate(identity));
     }
-    let serving = [
-        (rogue.serving, "its own serving certificate"),
-        (rogue.former_serving, "the serving certificate of an address that it had before"),
-    ];
-    for (identity, what) in serving {
-        let held = identity.map(|identity| ServerIdentity { what: what.to_owned(), identity });
-        holdings.servers.extend(held);
-    }
+    (holdings.serving, holdings.former_serving) = (rogue.serving, rogue.former_serving);
     Ok(holdings)
 }
 

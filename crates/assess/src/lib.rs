@@ -7,8 +7,8 @@
 
 mod capture;
 mod exposure;
-mod holdings;
 mod fixes;
+mod holdings;
 pub mod model;
 mod path;
 mod places;

@@ -39,6 +39,11 @@ impl Places {
         Self { known, untrusted }
     }
 
+    /// Every machine: its address and its name.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &str)> + '_ {
+        self.known.iter().map(|(address, (name, _))| (*address, name.as_str()))
+    }
+
     /// The text with machines' names in place of their addresses; ports stay.
     pub fn named(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());

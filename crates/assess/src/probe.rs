@@ -7,8 +7,8 @@ mod proxy;
 
 use crate::path::Path;
 use crate::stage::Stage;
-use futures_util::future::LocalBoxFuture;
 pub use direct::DirectProbe;
+use futures_util::future::LocalBoxFuture;
 use http::{HeaderMap, Method, StatusCode, header};
 use ravelin_adversary::Target;
 use ravelin_client::{Client, ClientError};

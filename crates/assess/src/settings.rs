@@ -235,7 +235,11 @@ fn kubelet_ca(config: &ClusterConfig) -> String {
 
 /// The CA from which the apiserver's certificate for kubelets comes.
 fn client_ca(config: &ClusterConfig) -> String {
-    config.apiserver.client_ca_file.as_ref().map_or_else(|| CLUSTER_CA.to_owned(), |file| file.as_str().to_owned())
+    config
+        .apiserver
+        .client_ca_file
+        .as_ref()
+        .map_or_else(|| CLUSTER_CA.to_owned(), |file| file.as_str().to_owned())
 }
 
 #[cfg(test)]

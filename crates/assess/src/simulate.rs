@@ -116,7 +116,11 @@ fn assemble(request: &SimulateRequest, layout: &Layout, finished: &[(Attacker, U
             }
             stories.push(story::story((*attacker, egress), path, &places, &beginnings));
         }
-        trace.simulation(*attacker, run, (&stories[first_story..], &report.verdicts[first_verdict..]));
+        trace.simulation(
+            (*attacker, &places),
+            run,
+            (&stories[first_story..], &report.verdicts[first_verdict..]),
+        );
     }
     report
         .verdicts

@@ -6,9 +6,9 @@ use ravelin_adversary::{
 };
 use ravelin_client::{Client, Credential};
 use ravelin_cluster::{Cluster, Demo, DemoPod, PortAt, WEB_HTTP_PORT, WEB_HTTPS_PORT, Who};
-use serde_json::json;
 use ravelin_pki::{San, Subject};
 use ravelin_sim::World;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -2,11 +2,13 @@
 //! attacker did and what was seen from outside.
 
 use crate::model::{Property, State, Step, StepKind, Story, Verdict};
+use crate::places::Places;
 use crate::unit::UnitRun;
 use ravelin_adversary::Attacker;
 use serde::Serialize;
 use sha2::Digest;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A trace as it grows.
@@ -21,9 +23,17 @@ impl RunTrace {
         Self { hash: sha2::Sha256::new(), lines: wanted.then(Vec::new) }
     }
 
-    /// Adds a simulation.
-    pub fn simulation(&mut self, attacker: Attacker, run: &UnitRun, told: (&[Story], &[Verdict])) {
+    /// Adds a simulation, and the names of its machines.
+    pub fn simulation(
+        &mut self,
+        (attacker, places): (Attacker, &Places),
+        run: &UnitRun,
+        told: (&[Story], &[Verdict]),
+    ) {
         self.push(&json(&Beginning { kind: "simulation", attacker: attacker.name() }));
+        for (address, name) in places.iter() {
+            self.push(&json(&Machine { kind: "machine", name, address }));
+        }
         let mut said: Vec<(u64, String)> = told.0.iter().flat_map(story_lines).collect();
         said.sort_by_key(|(at, _)| *at);
         let mut said = said.into_iter().peekable();
@@ -63,6 +73,13 @@ fn at_us(line: &str) -> Option<u64> {
 struct Beginning {
     kind: &'static str,
     attacker: &'static str,
+}
+
+#[derive(Serialize)]
+struct Machine<'a> {
+    kind: &'static str,
+    name: &'a str,
+    address: IpAddr,
 }
 
 /// What the attacker did (`attacker`), what the path's caller was handed (`caller`), and what was

@@ -232,9 +232,11 @@ fn write(questions: Vec<Question>, report: &mut Report) {
         if found.twins.iter().any(|twin| twin.state == TwinState::Broken) {
             continue;
         }
-        let tried = found.twins.iter().map(|twin| format!("{} without {}", twin.tactic, twin.without.join(" and ")));
+        let tried =
+            found.twins.iter().map(|twin| format!("{} without {}", twin.tactic, twin.without.join(" and ")));
         let tried = tried.collect::<Vec<_>>().join("; ");
         found.state = State::Untested;
-        found.reason = Some(format!("what was refused breaks nothing without the protection either: {tried}"));
+        found.reason =
+            Some(format!("what was refused breaks nothing without the protection either: {tried}"));
     }
 }

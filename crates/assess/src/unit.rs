@@ -280,7 +280,9 @@ impl PathPlay<'_> {
     /// Has the configuration no listener for this path, and did the baseline see that?
     fn has_no_listener(&self, why: &str) -> bool {
         let kubelet = &self.plan.config.kubelet;
-        self.path == Path::KubeletLogs && !kubelet.enable_server && why.contains("connection refused")
+        // Inside a tunnel it is the node's SSH server that says so (RFC 4254 section 5.1).
+        let refused = ["connection refused", "connect failed"].iter().any(|text| why.contains(text));
+        self.path == Path::KubeletLogs && !kubelet.enable_server && refused
     }
 
     /// Waits for a slot of this path and starts its cell.

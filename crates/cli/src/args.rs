@@ -1,5 +1,6 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
+use crate::scenario::ScenarioOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -26,8 +27,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    // Described where its options are.
+    // Described where their options are.
     Simulate(Simulate),
+    Replay(Replay),
+    Scenario(ScenarioOptions),
 }
 
 /// Simulate the cluster of these configuration files under attack
@@ -49,6 +52,19 @@ pub(crate) struct Simulate {
     /// The number that decides every random choice; the same seed gives the same run
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
+
+    /// Run every seed from A up to B (B itself with A..=B), and stop at the first that fails
+    ///
+    /// A seed fails if a path failed in it, a property was untested, it ended in a bug, or a state
+    /// is another than with the first seed: verdicts must not depend on chance. The last line then
+    /// is the command that repeats it. It shows no report: run the seed for that.
+    #[arg(
+        long,
+        value_name = "A..B",
+        value_parser = parse_seeds,
+        conflicts_with_all = ["seed", "explain", "trace", "pcap", "output", "format", "twins", "fixes"]
+    )]
+    pub(crate) seeds: Option<Seeds>,
 
     /// How many nodes the cluster has
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -124,6 +140,73 @@ pub(crate) struct Simulate {
     pub(crate) pcap: Option<PathBuf>,
 }
 
+/// Step through the events of a trace that `ravelin simulate --trace FILE` wrote
+///
+/// An event is a line: when, what, between whom. Packets with their flags and lengths, TLS
+/// handshakes, requests and what was decided about them, what the attacker did, and the evidence of
+/// each verdict. Nothing is run.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example: ravelin replay trace.jsonl --path apiserver-to-kubelet/logs --attacker impostor"
+)]
+pub(crate) struct Replay {
+    /// The trace, or `-` for standard input
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: PathBuf,
+
+    /// Only what happened up to this simulated time, in milliseconds since a simulation's start
+    #[arg(long, value_name = "MS")]
+    pub(crate) until: Option<u64>,
+
+    /// Only while this path was used or attacked (repeatable, `*` allowed)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Vec<String>,
+
+    /// Only the simulation of this attacker (repeatable, `*` allowed)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) attacker: Vec<String>,
+
+    /// Only events of this kind (repeatable, `*` allowed), such as packet, evidence, 'http.*'
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+
+    /// Wait after each event: Enter for the next one, c and Enter for the next tactic, q to end
+    #[arg(long)]
+    pub(crate) step: bool,
+}
+
+/// Seeds in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Seeds {
+    /// How many.
+    pub(crate) fn count(self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+}
+
+impl std::fmt::Display for Seeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..={}", self.first, self.last)
+    }
+}
+
+/// `A..B` without B, `A..=B` with it.
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    let wrong = || "expected A..B or A..=B with A below B, such as 0..100".to_owned();
+    let (first, rest) = text.split_once("..").ok_or_else(wrong)?;
+    let first: u64 = first.parse().map_err(|_| wrong())?;
+    let last = match rest.strip_prefix('=') {
+        Some(last) => last.parse().ok(),
+        None => rest.parse::<u64>().ok().and_then(|end| end.checked_sub(1)),
+    };
+    last.filter(|last| first <= *last).map(|last| Seeds { first, last }).ok_or_else(wrong)
+}
+
 /// Which segments the attacker is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Untrusted {
@@ -149,6 +232,12 @@ pub(crate) enum Format {
     Table,
     /// For programs: schema ravelin.report/v1
     Json,
+    /// For code scanning: SARIF 2.1.0, what is broken or untested at the configuration's lines
+    Sarif,
+    /// For build servers: JUnit XML, a case for each path, attacker and property
+    Junit,
+    /// For people: one page with all evidence, without scripts
+    Html,
 }
 
 /// What turns into exit status 1.
@@ -197,6 +286,14 @@ Examples:
   In continuous integration: a JSON report, and failure when something is broken:
     ravelin simulate cluster/ --format json --output report.json --fail-on broken
 
+  Is every verdict the same whatever chance brings?
+    ravelin simulate cluster/ --seeds 0..100
+
+  For GitHub's code scanning, for a build server, for a colleague:
+    ravelin simulate cluster/ --format sarif --output ravelin.sarif
+    ravelin simulate cluster/ --format junit --output ravelin.xml
+    ravelin simulate cluster/ --format html --output ravelin.html
+
   From a running cluster:
     kubectl -n kube-system get pod -l component=kube-apiserver -o yaml | ravelin simulate -
 
@@ -220,8 +317,10 @@ mod tests {
     fn parse(line: &str) -> Result<Simulate, clap::Error> {
         let arguments =
             Arguments::try_parse_from(["ravelin", "simulate"].into_iter().chain(line.split_whitespace()))?;
-        let Command::Simulate(options) = arguments.command;
-        Ok(options)
+        match arguments.command {
+            Command::Simulate(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -235,8 +334,13 @@ mod tests {
     #[test]
     fn what_this_build_cannot_do_is_a_usage_error() {
         for line in [
-            "--format sarif",
-            "--format html",
+            "--format pdf",
+            "--seeds 5",
+            "--seeds 5..5",
+            "--seeds 5..=4",
+            "--seeds 0..3 --seed 1",
+            "--seeds 0..3 --explain a/b",
+            "--seeds 0..3 --format json",
             "--faults",
             "--nodes 0",
             "--seed -1",
@@ -259,6 +363,15 @@ mod tests {
         assert_eq!((logs.path.as_str(), logs.attacker.as_str()), ("apiserver-to-kubelet/logs", "rogue-node"));
         assert_eq!(logs.egress.as_deref(), Some("ssh"));
         assert_eq!(explain("direct-to-apiserver/outsider").egress, None);
+    }
+
+    #[test]
+    fn seeds_are_written_like_ranges_of_rust() {
+        let seeds = |text| parse_seeds(text).expect("well formed");
+        assert_eq!(seeds("3..5"), Seeds { first: 3, last: 4 });
+        assert_eq!(seeds("3..=5"), Seeds { first: 3, last: 5 });
+        assert_eq!((seeds("7..8").count(), seeds("0..=9").count()), (1, 10));
+        assert_eq!(seeds("3..5").to_string(), "3..=4");
     }
 
     #[test]

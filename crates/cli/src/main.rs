@@ -3,11 +3,16 @@
 //! The only place (besides `xtask`) with `anyhow` and environment variables. What is simulated and
 //! what it means is decided below, in `assess`.
 
+mod again;
 mod args;
 mod console;
+mod files;
 mod input;
 mod outcome;
 mod progress;
+mod replay;
+mod scenario;
+mod seeds;
 mod simulate;
 
 use args::{Arguments, Command};
@@ -23,9 +28,16 @@ fn main() -> ExitCode {
             return if refused.use_stderr() { outcome::Status::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    let Command::Simulate(options) = arguments.command;
-    let engine = |request, progress: &(dyn Fn(ravelin_assess::Progress) + Sync)| {
-        ravelin_assess::simulate(request, progress)
+    let console = &mut console::Console::of_this_process();
+    let status = match arguments.command {
+        Command::Simulate(options) => {
+            let engine = |request, progress: &(dyn Fn(ravelin_assess::Progress) + Sync)| {
+                ravelin_assess::simulate(request, progress)
+            };
+            simulate::run(&options, &engine, console)
+        }
+        Command::Replay(options) => replay::run(&options, console),
+        Command::Scenario(options) => scenario::run(&options, console),
     };
-    simulate::run(&options, &engine, &mut console::Console::of_this_process()).into()
+    status.into()
 }

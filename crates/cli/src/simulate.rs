@@ -2,41 +2,36 @@
 
 use crate::args::{Explain, Format, Simulate};
 use crate::console::Console;
+use crate::files::{self, Refused, fill, open, print};
 use crate::outcome::{self, Status};
-use crate::{input, progress};
-use anyhow::Context;
+use crate::{again, input, progress, seeds};
 use ravelin_assess::model::Story;
 use ravelin_assess::{AssessError, Progress, SimulateRequest, Simulated};
 use ravelin_config::ClusterConfig;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::Instant;
 
 /// What runs the simulations: `ravelin_assess::simulate`, or a stand-in under test.
 pub(crate) type Engine<'a> =
-    &'a dyn Fn(SimulateRequest, &(dyn Fn(Progress) + Sync)) -> Result<Simulated, AssessError>;
+    &'a (dyn Fn(SimulateRequest, &(dyn Fn(Progress) + Sync)) -> Result<Simulated, AssessError> + Sync);
 
-/// Why there is no report: the lines to say, and the status that it means.
-struct Refused(Status, Vec<String>);
-
-/// Runs the command, and says what became of it.
+/// Runs the command, and says what became of it: last, where something was not as it should be, the
+/// one command that shows it again.
 pub(crate) fn run(options: &Simulate, engine: Engine<'_>, console: &mut Console<'_>) -> Status {
-    match attempt(options, engine, console) {
-        Ok(status) => status,
-        Err(Refused(status, lines)) => {
-            for line in lines {
-                console.say(&ravelin_report::harmless(&format!("error: {line}")));
-            }
-            status
-        }
+    let status = files::status(attempt(options, engine, console), console);
+    // With many seeds, it is the failing seed's command.
+    if status == Status::Incomplete && options.seeds.is_none() {
+        console.say(&format!("repeat with: {}", again::narrowed(options, options.seed)));
     }
+    status
 }
 
 fn attempt(options: &Simulate, engine: Engine<'_>, console: &mut Console<'_>) -> Result<Status, Refused> {
     check_combination(options)?;
     let config = configuration(options, console)?;
+    if let Some(seeds) = options.seeds {
+        return seeds::run(options, seeds, (config, engine), console);
+    }
     let (report_file, trace_file) = (open(options.output.as_deref())?, open(options.trace.as_deref())?);
     let packets_file = open(options.pcap.as_deref())?;
     let simulated = simulate(options, config, engine, console)?;
@@ -58,7 +53,11 @@ fn attempt(options: &Simulate, engine: Engine<'_>, console: &mut Console<'_>) ->
         print(console, &shown(options, &simulated, console.width, console.colour))?;
     }
     for story in stories.unwrap_or_default() {
-        print(console, &ravelin_report::story(story, report, console.width, console.colour))?;
+        let name = format!("{}/{}@{}", story.path, story.attacker, story.egress);
+        let repeat = again::command(options, options.seed).with(&["--explain", &name]);
+        let page = ravelin_report::Page { width: console.width, colour: console.colour, repeat: &repeat };
+        let told = ravelin_report::story(story, report, &page);
+        print(console, &told)?;
     }
     Ok(outcome::of_report(report, options.fail_on))
 }
@@ -103,24 +102,42 @@ fn simulate(
         // Leaving out changes nothing in what is left, so one story needs one simulation.
         (paths, attackers) = (vec![wanted.path.clone()], vec![wanted.attacker.clone()]);
     }
-    let request = SimulateRequest {
+    let narrowed = Simulate { path: paths, attacker: attackers, ..options.clone() };
+    let request = request(&narrowed, (config, options.seed), &console.commit);
+    let bar = progress::Bar::new(console.watched);
+    run_one(request, engine, &|step| bar.show(step))
+}
+
+/// What these options ask for under this seed.
+pub(crate) fn request(
+    options: &Simulate,
+    (config, seed): (ClusterConfig, u64),
+    commit: &str,
+) -> SimulateRequest {
+    SimulateRequest {
         config,
-        seed: options.seed,
+        seed,
         nodes: options.nodes,
-        paths,
-        attackers,
+        paths: options.path.clone(),
+        attackers: options.attacker.clone(),
         untrusted: options.untrusted.segments(),
         want_trace: options.trace.is_some(),
         want_packets: options.pcap.is_some(),
         twins: options.twins,
         fixes: options.fixes,
-        commit: console.commit.clone(),
-    };
-    let bar = progress::Bar::new(console.watched);
+        commit: commit.to_owned(),
+    }
+}
+
+/// One run, timed; a bug in it ends the run and not the process.
+pub(crate) fn run_one(
+    request: SimulateRequest,
+    engine: Engine<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Simulated, Refused> {
+    let (seed, commit) = (request.seed, request.commit.clone());
     let started = now();
-    let ended = catch_unwind(AssertUnwindSafe(|| engine(request, &|step| bar.show(step))));
-    drop(bar);
-    match ended {
+    match catch_unwind(AssertUnwindSafe(|| engine(request, progress))) {
         Ok(Ok(mut simulated)) => {
             simulated.report.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             Ok(simulated)
@@ -130,8 +147,7 @@ fn simulate(
             Err(Refused(status, vec![error.to_string()]))
         }
         Err(_) => {
-            let seed = options.seed;
-            let line = format!("a bug in ravelin (seed {seed}, commit {}): please report it", console.commit);
+            let line = format!("a bug in ravelin (seed {seed}, commit {commit}): please report it");
             Err(Refused(Status::Incomplete, vec![line]))
         }
     }
@@ -161,37 +177,13 @@ fn chosen<'a>(stories: &'a [Story], wanted: &Explain) -> Result<Vec<&'a Story>, 
 }
 
 fn shown(options: &Simulate, simulated: &Simulated, width: usize, colour: bool) -> String {
+    let repeat = again::command(options, options.seed);
     match options.format {
         Format::Table => ravelin_report::table(&simulated.report, width, colour),
         Format::Json => ravelin_report::json(&simulated.report),
-    }
-}
-
-/// Opens a file for writing before anything runs, and leaves its old content until there is new.
-fn open(path: Option<&Path>) -> Result<Option<File>, Refused> {
-    let Some(path) = path else { return Ok(None) };
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    opened
-        .with_context(|| format!("{}: cannot be written", path.display()))
-        .map(Some)
-        .map_err(|error| Refused(Status::Usage, vec![format!("{error:#}")]))
-}
-
-fn fill(mut file: File, path: Option<&Path>, content: &[u8]) -> Result<(), Refused> {
-    // A pipe or a device has no length to cut.
-    let cut = if file.metadata().is_ok_and(|found| found.is_file()) { file.set_len(0) } else { Ok(()) };
-    cut.and_then(|()| file.write_all(content))
-        .with_context(|| format!("{}: cannot be written", path.unwrap_or(Path::new("-")).display()))
-        .map_err(|error| Refused(Status::Incomplete, vec![format!("{error:#}")]))
-}
-
-/// Writes to standard output; a reader that left early (`| head`) is no failure.
-fn print(console: &mut Console<'_>, text: &str) -> Result<(), Refused> {
-    match console.output.write_all(text.as_bytes()).and_then(|()| console.output.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Refused(Status::Incomplete, vec![format!("standard output: {error}")]))
-        }
-        _ => Ok(()),
+        Format::Sarif => ravelin_report::sarif(&simulated.report, &repeat),
+        Format::Junit => ravelin_report::junit(&simulated.report, &repeat),
+        Format::Html => ravelin_report::html(&simulated.report, &repeat),
     }
 }
 

@@ -2,26 +2,20 @@
 
 use crate::demo::{Demo, DemoPod, NAMESPACE};
 use crate::layout::{Layout, NodePlace};
+use crate::member::{Components, Member};
 use crate::ports::Ports;
 use ravelin_apiserver::{Key, Store};
 use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::HostRef;
-use ravelin_kubelet::{self as kubelet, Kubelet, KubeletConfig};
+use ravelin_kubelet as kubelet;
 use ravelin_pki::{Identity, San, SigningRequest, Subject};
-use ravelin_runtime::{Builtin, InCluster, Ledger, Sandbox};
-use ravelin_tunnel::{SshNodeConfig, SshNodeServer, SshTunneler};
+use ravelin_runtime::{InCluster, Ledger};
+use ravelin_tunnel::SshTunneler;
 use serde_json::{Value, json};
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-/// How often a component is started anew whose port is held.
-const RESTARTS: u32 = 20;
-/// The pause before that (`RestartSec=` of systemd).
-const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// The hosts that a cluster runs on.
 #[derive(Clone)]
@@ -66,88 +60,6 @@ pub enum Who {
     ControllerManager,
     /// A user on the network.
     User,
-}
-
-/// One node of a running cluster.
-pub(crate) struct Member {
-    pub(crate) host: HostRef,
-    pub(crate) plan: MemberPlan,
-    pub(crate) running: RefCell<Components>,
-}
-
-/// What a node's components are started from.
-pub(crate) struct MemberPlan {
-    pub(crate) kubelet: KubeletConfig,
-    pub(crate) proxy: ClientConfig,
-    pub(crate) ssh: Option<SshNodeConfig>,
-}
-
-/// What runs on a node.
-pub(crate) struct Components {
-    kubelet: Option<kubelet::Running>,
-    runtime: Arc<Builtin>,
-    _proxy: Option<ravelin_proxy::Proxy>,
-    _ssh: Option<SshNodeServer>,
-}
-
-impl Components {
-    /// Nothing runs.
-    pub(crate) fn none() -> Self {
-        Self { kubelet: None, runtime: Arc::default(), _proxy: None, _ssh: None }
-    }
-
-    /// The kubelet, where it could listen.
-    pub(crate) fn kubelet(&self) -> Option<&kubelet::Running> {
-        self.kubelet.as_ref()
-    }
-
-    /// What a pod that runs here was started from.
-    pub(crate) fn sandbox(&self, uid: &str) -> Option<Sandbox> {
-        self.runtime.sandbox(uid)
-    }
-
-    /// Starts a node's components. One that cannot listen does not run: its node shows it.
-    pub(crate) async fn start(host: &HostRef, plan: &MemberPlan) -> Self {
-        let runtime = Arc::new(Builtin::new());
-        let config = KubeletConfig {
-            runtime: Arc::clone(&runtime) as Arc<dyn ravelin_runtime::Runtime>,
-            ..plan.kubelet.clone()
-        };
-        let kubelet = supervised(|| Kubelet::start(host.clone(), config.clone())).await;
-        let kubelet = told(host, "kubelet", kubelet);
-        let ssh = match plan.ssh.clone() {
-            Some(config) => {
-                let ssh = supervised(|| SshNodeServer::start(host.clone(), config.clone())).await;
-                told(host, "ssh server", ssh)
-            }
-            None => None,
-        };
-        let proxy = Some(ravelin_proxy::Proxy::start(host.clone(), plan.proxy.clone()));
-        Self { kubelet, runtime, _proxy: proxy, _ssh: ssh }
-    }
-}
-
-/// Starts what listens. A port that is still held by what comes to its end is asked for again, as
-/// a supervisor does.
-async fn supervised<T, F: Future<Output = std::io::Result<T>>>(start: impl Fn() -> F) -> std::io::Result<T> {
-    for _ in 0..RESTARTS {
-        match start().await {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                tokio::time::sleep(RESTART_PAUSE).await;
-            }
-            outcome => return outcome,
-        }
-    }
-    start().await
-}
-
-/// What was started, where that succeeded; a failure is in the trace.
-pub(crate) fn told<T>(host: &HostRef, what: &str, started: std::io::Result<T>) -> Option<T> {
-    let failed = |error| {
-        let fields = [ravelin_host::field("what", what), ravelin_host::field("error", error)];
-        host.observe("setup.not-started", &fields);
-    };
-    started.map_err(failed).ok()
 }
 
 /// A running cluster; it ends when this is dropped.

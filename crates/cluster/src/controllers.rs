@@ -1,6 +1,7 @@
 //! Starting the controller manager and the scheduler: what they do, and the ports they answer on.
 
-use crate::cluster::{Facts, told};
+use crate::cluster::Facts;
+use crate::member::told;
 use crate::start::Setup;
 use ravelin_client::ClientConfig;
 use ravelin_config::{InsecureListener, ServingListener};

@@ -11,6 +11,8 @@ mod credentials;
 mod demo;
 mod layout;
 mod material;
+mod member;
+mod nodes;
 mod objects;
 mod ports;
 mod rogue;

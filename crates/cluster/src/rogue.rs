@@ -1,7 +1,7 @@
 //! What an attacker finds who owns a node: all that lies on its disk.
 
 use crate::cluster::Cluster;
-use crate::start::PROXY_TOKEN;
+use crate::nodes::PROXY_TOKEN;
 use ravelin_client::Credential;
 use ravelin_host::HostRef;
 use ravelin_kubelet as kubelet;

@@ -1,29 +1,24 @@
 //! Starting a cluster.
 
-use crate::cluster::{Cluster, Components, Facts, Hosts, Member, MemberPlan, with_certificate};
+use crate::cluster::{Cluster, Facts, Hosts, with_certificate};
 use crate::credentials::{self, Bootstrap};
 use crate::demo::{Demo, NAMESPACE, web_service};
-use crate::layout::{Layout, NodePlace};
+use crate::layout::Layout;
 use crate::material::Material;
 use crate::objects;
 use crate::ports::Ports;
 use crate::tenant::{self, TENANT_NAMESPACE};
 use async_trait::async_trait;
 use ravelin_apiserver::{
-    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store,
+    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store, TokenLives,
 };
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
 use ravelin_controllers::{Operator, OperatorConfig};
-use ravelin_host::{BoxedStream, HostRef};
-use ravelin_kubelet::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
-use ravelin_pki::{Identity, San, ServerTrust, Subject};
-use ravelin_runtime::Builtin;
+use ravelin_host::BoxedStream;
+use ravelin_pki::{San, ServerTrust, Subject};
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
-use ravelin_tunnel::{
-    HostKeyPolicy, SshConfig, SshKey, SshNodeConfig, SshPublicKey, SshTunneler, UnknownNode,
-};
-use serde_json::json;
+use ravelin_tunnel::{HostKeyPolicy, SshConfig, SshKey, SshTunneler, UnknownNode};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,10 +30,6 @@ use std::time::Duration;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the setup looks whether all is ready.
 const LOOK: Duration = Duration::from_millis(200);
-/// Where a service proxy that runs in a pod has its token.
-pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// The port of SSH.
-const SSH_PORT: u16 = 22;
 
 impl Cluster {
     /// Starts a cluster and waits until all is ready, or until `limit` has passed: what is not
@@ -65,9 +56,9 @@ pub(crate) struct Setup<'a> {
     pub(crate) material: Material,
     /// How clients of the apiserver reach it, with no credential yet.
     pub(crate) base: ClientConfig,
-    bootstrap: Bootstrap,
+    pub(crate) bootstrap: Bootstrap,
     /// The nodes' SSH host keys, by name, where they are known before the nodes start.
-    host_keys: BTreeMap<String, SshKey>,
+    pub(crate) host_keys: BTreeMap<String, SshKey>,
     pub(crate) others: Vec<Box<dyn Any>>,
 }
 
@@ -228,6 +219,10 @@ impl<'a> Setup<'a> {
                 sign: Some(key),
                 audiences,
             },
+            token_lives: TokenLives {
+                extended: apiserver.service_accounts.extend_token_expiration,
+                max_seconds: apiserver.service_accounts.max_token_expiration_s,
+            },
             authorization: apiserver
                 .authorization_modes
                 .iter()
@@ -280,119 +275,6 @@ impl<'a> Setup<'a> {
         let nodes = nodes.map(|node| (node.machine.name.clone(), vec![node.machine.address])).collect();
         let config = OperatorConfig { client: client.clone(), nodes };
         self.others.push(Box::new(Operator::start(self.hosts.operator.clone(), config)));
-    }
-
-    /// Starts everything that runs on a node.
-    async fn member(&mut self, index: usize, (operator, tunnel_key): (&Client, &SshKey)) -> Member {
-        let place = self.layout.members()[index].clone();
-        let host = self.hosts.nodes[index].clone();
-        let plan = MemberPlan {
-            kubelet: self.kubelet_config(&place),
-            proxy: self.proxy_client(&host, operator).await,
-            ssh: self.ssh_config(&place, tunnel_key.public()),
-        };
-        let running = RefCell::new(Components::start(&host, &plan).await);
-        Member { host, plan, running }
-    }
-
-    fn kubelet_config(&mut self, place: &NodePlace) -> KubeletConfig {
-        let kubelet = &self.config.kubelet;
-        let node = &place.machine.name;
-        let names = vec![San::Ip(place.machine.address), San::Dns(node.clone())];
-        let token = self.bootstrap.token().map(str::to_owned);
-        let identity =
-            token.is_none().then(|| self.material.client(&format!("system:node:{node}"), &["system:nodes"]));
-        let lease_seconds = kubelet.node_lease_duration_s;
-        KubeletConfig {
-            node_name: node.clone(),
-            addresses: vec![place.machine.address],
-            labels: [("kubernetes.io/hostname".to_owned(), node.clone())].into(),
-            apiserver: ApiserverTarget {
-                address: self.base.server,
-                server_name: self.base.server_name.clone(),
-                trust: self.base.trust.clone(),
-            },
-            bootstrap_token: token,
-            client_identity: identity,
-            serving: match &kubelet.serving {
-                config::KubeletServing::SelfSigned => Serving::SelfSigned,
-                config::KubeletServing::Bootstrap => Serving::Bootstrap,
-                config::KubeletServing::Files(_) => {
-                    Serving::Given(self.material.kubelet_serving(node, names))
-                }
-            },
-            enable_server: kubelet.enable_server,
-            debugging_handlers: kubelet.enable_debugging_handlers,
-            // An address of a machine's own in a file is another one on every node.
-            address: match kubelet.address {
-                given if given.is_unspecified() || given.is_loopback() => given,
-                _ => place.machine.address,
-            },
-            port: kubelet.port,
-            read_only_port: kubelet.read_only_port,
-            authentication: Authentication {
-                anonymous: kubelet.anonymous_auth,
-                webhook: kubelet.webhook_authentication,
-                client_ca: self.material.kubelet_client_anchors(),
-            },
-            authorization: match kubelet.authorization {
-                config::KubeletAuthorization::AlwaysAllow => Authorization::AlwaysAllow,
-                config::KubeletAuthorization::Webhook => Authorization::Webhook,
-            },
-            caches: Caches {
-                token: Duration::from_secs(kubelet.webhook_caches.token_s),
-                authorized: Duration::from_secs(kubelet.webhook_caches.authorized_s),
-                unauthorized: Duration::from_secs(kubelet.webhook_caches.unauthorized_s),
-            },
-            pod_cidr: Some(place.pod_cidr),
-            version: format!("v{}.0", self.config.version),
-            lease_renew_interval: Duration::from_secs(u64::from(lease_seconds.max(4)) / 4),
-            lease_duration_seconds: lease_seconds,
-            runtime: Arc::new(Builtin::new()),
-        }
-    }
-
-    /// The service proxy's way to the apiserver: a certificate where its kubeconfig is a file of
-    /// its own, a service account's token where it runs in a pod (kubeadm).
-    async fn proxy_client(&mut self, host: &HostRef, operator: &Client) -> ClientConfig {
-        const IN_POD: &str = "/var/lib/kube-proxy/kubeconfig.conf";
-        let own_file = self.config.proxy.kubeconfig.as_ref().filter(|file| file.as_str() != IN_POD);
-        if own_file.is_some() {
-            return self.client("system:kube-proxy", &["system:node-proxier"]);
-        }
-        let path = "/api/v1/namespaces/kube-system/serviceaccounts/kube-proxy/token";
-        let request = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {"audiences": [], "expirationSeconds": 31_536_000},
-        });
-        let issued = operator.create(path, &request).await.ok();
-        let token = issued.as_ref().and_then(|issued| issued["status"]["token"].as_str()).unwrap_or_default();
-        // A token that was not issued is an empty file, and the client says so.
-        let _ = host.disk().write(PROXY_TOKEN, token.as_bytes());
-        ClientConfig { credential: Credential::Token(TokenSource::file(PROXY_TOKEN)), ..self.base.clone() }
-    }
-
-    /// What the rogue node was issued when it had the first member's address.
-    fn former_serving(&mut self) -> Option<Identity> {
-        let rogue = &self.layout.members()[self.layout.rogue()?].machine.name;
-        let address = self.layout.members().first()?.machine.address;
-        let names = vec![San::Ip(address), San::Dns(rogue.clone())];
-        match &self.config.kubelet.serving {
-            config::KubeletServing::SelfSigned => None,
-            config::KubeletServing::Bootstrap => self.material.requested_serving(rogue, names),
-            config::KubeletServing::Files(_) => Some(self.material.kubelet_serving(rogue, names)),
-        }
-    }
-
-    fn ssh_config(&mut self, place: &NodePlace, key: SshPublicKey) -> Option<SshNodeConfig> {
-        let config::Egress::SshTunnels { user, .. } = &self.config.apiserver.egress else { return None };
-        let known = self.host_keys.get(&place.machine.name).cloned();
-        Some(SshNodeConfig {
-            listen: SocketAddr::new(place.machine.address, SSH_PORT),
-            host_key: known.unwrap_or_else(|| SshKey::generate(self.material.entropy())),
-            user: user.clone(),
-            authorized_keys: vec![key],
-        })
     }
 
     /// Creates the demo pods and their service through the API, as a user would.

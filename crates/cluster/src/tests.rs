@@ -1,6 +1,6 @@
 //! Whole clusters on computers in memory: what is there besides the components.
 
-use crate::{Cluster, Demo, Hosts, Layout, PortAt};
+use crate::{Cluster, Demo, Hosts, Layout, PortAt, Who};
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{ClusterConfig, SourceFile};
 use ravelin_host::Endpoint;
@@ -125,4 +125,19 @@ async fn ports_answer_where_the_configuration_has_them() {
         assert_eq!(dial(port.clone()).await, port.tls, "{port:?}");
     }
     assert!(!dial(cluster.insecure_port()).await && !dial(cluster.read_only_ports().remove(0)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_restarted_while_it_runs_works_again() {
+    let config = sample("kubeadm-default");
+    let cluster = start(&config, Layout::new(&config, 2).expect("two nodes have room")).await;
+    for _ in 0..2 {
+        cluster.restart_node(1).await;
+        assert!(cluster.client(Who::Node(1)).is_err(), "it has just started");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(cluster.client(Who::Node(1)).is_ok());
+        for demo in Demo::ALL {
+            cluster.pod(demo, 1).unwrap_or_else(|why| panic!("{why}"));
+        }
+    }
 }

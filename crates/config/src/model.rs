@@ -16,7 +16,7 @@ pub use apiserver::{
 pub use components::{
     ControllerManagerConfig, KubeProxyConfig, NetworkConfig, SchedulerConfig, ServingListener, SigningFiles,
 };
-pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, TlsVersion};
+pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, TlsVersion, WebhookCaches};
 pub use provenance::{Assumed, Component, Defaulted, NoEffect, Provenance, Setting, UnknownEffect};
 pub use version::{KubernetesVersion, NEWEST, OLDEST, PLANNED, ParseVersionError};
 

@@ -48,6 +48,9 @@ pub struct KubeletConfig {
     pub lease_renew_interval: Duration,
     /// How long its lease is good (`nodeLeaseDurationSeconds`; 40 s).
     pub lease_duration_seconds: u32,
+    /// How often it looks whether the apiserver says of its node and its pods what it says itself,
+    /// and corrects that (`nodeStatusUpdateFrequency`; 10 s). `None`: never.
+    pub status_update_interval: Option<Duration>,
     /// What runs its pods.
     pub runtime: Arc<dyn Runtime>,
 }

@@ -4,7 +4,7 @@ use crate::config::KubeletConfig;
 use crate::credentials::{client_config, node_identity};
 use crate::journal::Journal;
 use crate::state::{Member, Shared};
-use crate::{lease, node, pods, serving};
+use crate::{heartbeat, lease, node, pods, serving};
 use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::{Endpoint, HostRef, Task};
 use ravelin_pki::Identity;
@@ -92,5 +92,6 @@ async fn run(shared: Arc<Shared>) {
     shared.registered();
     let lease = lease::keep(host.clone(), client.clone(), config.clone(), uid);
     let pods = pods::run(Arc::clone(&shared), client.clone());
-    tokio::join!(biased; lease, pods);
+    let heartbeat = heartbeat::keep(Arc::clone(&shared), client.clone());
+    tokio::join!(biased; lease, heartbeat, pods);
 }

@@ -10,6 +10,7 @@ mod bootstrap;
 mod config;
 mod credentials;
 mod endpoint;
+mod heartbeat;
 mod journal;
 mod kubelet;
 mod lease;
@@ -19,6 +20,7 @@ mod retry;
 mod serving;
 mod state;
 mod status;
+mod ticks;
 
 pub use config::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
 pub use journal::{Answered, Journal, MAX_ANSWERED};

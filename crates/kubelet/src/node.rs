@@ -56,13 +56,30 @@ async fn try_register(host: &HostRef, client: &Client, config: &KubeletConfig) -
         Err(error) if error.code() == Some(409) => client.get(&path(config)).await?,
         created => created?,
     };
-    let is_current = ["addresses", "daemonEndpoints", "conditions"]
+    let as_it_is = ["addresses", "daemonEndpoints", "conditions"]
         .iter()
         .all(|part| node["status"][part] == wanted["status"][part]);
-    if is_current {
-        return Ok(node);
-    }
-    let patch = json!({ "status": wanted["status"] });
+    if as_it_is { Ok(node) } else { report(host, client, config).await }
+}
+
+/// Does the node object say what this kubelet says of its node? When its conditions were written
+/// does not matter.
+pub(crate) fn is_current(node: &Value, host: &HostRef, config: &KubeletConfig) -> bool {
+    let wanted = node_object(host, config);
+    let is_ready = object::list(node, "status.conditions")
+        .iter()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+    let same = |part: &&str| node["status"][part] == wanted["status"][part];
+    is_ready && ["addresses", "daemonEndpoints"].iter().all(|part| same(&part))
+}
+
+/// Writes the node's status as this kubelet sees it.
+pub(crate) async fn report(
+    host: &HostRef,
+    client: &Client,
+    config: &KubeletConfig,
+) -> Result<Value, ClientError> {
+    let patch = json!({ "status": node_object(host, config)["status"] });
     client.patch(&format!("{}/status", path(config)), PatchKind::Merge, &patch).await
 }
 

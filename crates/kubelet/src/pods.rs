@@ -6,6 +6,7 @@ mod worker;
 use crate::allocation::Allocation;
 use crate::node;
 use crate::state::Shared;
+use crate::ticks::Ticks;
 use inject::Injector;
 use ipnet::IpNet;
 use ravelin_api::object;
@@ -28,6 +29,7 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     let _following = reflector.run();
     let mut pods = Pods {
         injector: Injector::new(&shared.host, client.clone()),
+        ticks: shared.config.status_update_interval.map(Ticks::start),
         shared,
         client,
         range,
@@ -65,6 +67,8 @@ struct Pods {
     range: IpNet,
     addresses: Allocation,
     workers: BTreeMap<String, Worker>,
+    /// When what others wrote of the pods is corrected.
+    ticks: Option<Ticks>,
 }
 
 impl Pods {
@@ -131,9 +135,6 @@ impl Pods {
     async fn advance(&mut self, pod: &Value, view: PodView) {
         let host = &self.shared.host;
         let worker = self.workers.entry(view.uid.clone()).or_insert_with(|| Worker::new(host));
-        if !worker.is_due() {
-            return;
-        }
         let context = worker::Context {
             shared: &self.shared,
             client: &self.client,
@@ -141,6 +142,9 @@ impl Pods {
             addresses: &mut self.addresses,
             range: self.range,
         };
-        worker.advance(context, pod, &view).await;
+        worker.reconcile(&context, (pod, &view), self.ticks).await;
+        if worker.is_due() {
+            worker.advance(context, pod, &view).await;
+        }
     }
 }

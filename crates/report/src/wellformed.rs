@@ -49,7 +49,7 @@ pub(crate) fn elements(text: &str) -> Result<Vec<Element>, String> {
 
 fn element(tag: &str) -> Result<Element, String> {
     let (name, mut rest) = tag.split_once(' ').unwrap_or((tag, ""));
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Err(format!("<{tag}>"));
     }
     let mut attributes: Vec<(String, String)> = Vec::new();

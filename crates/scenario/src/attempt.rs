@@ -90,7 +90,9 @@ impl Attempt {
     pub(crate) fn look_at_pods(&self) {
         let (pods, _) = self.cluster.store().list("pods", None);
         let text = |pod: &Value, key: &str| pod["metadata"][key].as_str().unwrap_or_default().to_owned();
-        let named = |pod: &Arc<Value>| (text(pod, "uid"), format!("{}/{}", text(pod, "namespace"), text(pod, "name")));
+        let named = |pod: &Arc<Value>| {
+            (text(pod, "uid"), format!("{}/{}", text(pod, "namespace"), text(pod, "name")))
+        };
         self.pods.borrow_mut().extend(pods.iter().map(named));
     }
 
@@ -198,7 +200,11 @@ impl Attempt {
                 let host = self.host(&Seat::Machine((*machine).to_owned()))?;
                 host.addresses().first().copied().ok_or_else(|| format!("{machine} has no address"))?
             }
-            _ => return Err(format!("${{{name}}} means nothing; accepted: address of MACHINE, address of pod NAMESPACE/NAME")),
+            _ => {
+                return Err(format!(
+                    "${{{name}}} means nothing; accepted: address of MACHINE, address of pod NAMESPACE/NAME"
+                ));
+            }
         };
         Ok(address.to_string())
     }

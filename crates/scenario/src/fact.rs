@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_pattern_wants_all_that_it_names() {
-        let fact = Fact::new(Duration::ZERO, "answer").with("request", "r").with("status", 200).holding(b"abc");
+        let fact =
+            Fact::new(Duration::ZERO, "answer").with("request", "r").with("status", 200).holding(b"abc");
         let pattern = |fields: &[(&str, &str)], contains: &[&str]| Pattern {
             kind: "answer",
             fields: fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),

@@ -119,9 +119,9 @@ impl Impostor {
             Presents::Nothing => Face::Plain,
             Presents::HostKey => Face::Ssh,
             Presents::SelfSigned => Face::Tls(self.self_signed(address)),
-            Presents::Rogue => {
-                Face::Tls(attempt.cluster.rogue()?.serving.ok_or("the rogue node has no serving certificate")?)
-            }
+            Presents::Rogue => Face::Tls(
+                attempt.cluster.rogue()?.serving.ok_or("the rogue node has no serving certificate")?,
+            ),
             Presents::RogueFormer => {
                 let former = attempt.cluster.rogue()?.former_serving;
                 Face::Tls(former.ok_or("nobody issues serving certificates to kubelets here")?)
@@ -156,7 +156,8 @@ impl Impostor {
     fn cut(&self, nodes: &[SocketAddr]) -> usize {
         let packets = self.wire.packets();
         let flows = self.wire.flows();
-        let open = flows.iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker && !flow.diverted);
+        let open =
+            flows.iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker && !flow.diverted);
         let mut cut = 0;
         for flow in open {
             let mut reset = false;
@@ -186,7 +187,8 @@ impl Impostor {
     /// Deals with a connection beside all others.
     fn begin(self: &Arc<Self>, taken: Taken) {
         let serving = Arc::clone(self);
-        let task = self.host.spawn("impostor.connection", Box::pin(async move { serving.serve(taken).await }));
+        let task =
+            self.host.spawn("impostor.connection", Box::pin(async move { serving.serve(taken).await }));
         locked(&self.tasks).push(task);
     }
 
@@ -205,8 +207,11 @@ impl Impostor {
                         let client = secured.peer_chain.first().and_then(inspect);
                         let client = client.map_or("nobody".to_owned(), |found| found.subject.common_name);
                         self.notebook.note(fact.with("result", "accepted").with("client", client));
-                        let connection =
-                            Connection { stream: secured.stream, local: original.into(), peer: source.into() };
+                        let connection = Connection {
+                            stream: secured.stream,
+                            local: original.into(),
+                            peer: source.into(),
+                        };
                         self.speak(Taken { connection, source, original }, &rule, true);
                     }
                     Err(alerted) => {
@@ -333,7 +338,9 @@ impl InPlace {
         }
         bytes.extend_from_slice(sent);
         let fact = self.impostor.notebook.fact("attacker-read");
-        self.impostor.notebook.note(fact.with("source", format!("request of {from} to {to}")).holding(&bytes));
+        self.impostor
+            .notebook
+            .note(fact.with("source", format!("request of {from} to {to}")).holding(&bytes));
     }
 
     /// Asks the genuine server, as nobody.
@@ -344,8 +351,7 @@ impl InPlace {
     ) -> Result<(StatusCode, String, Bytes), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let host = &self.impostor.host;
-        let connection =
-            host.connect(&Endpoint::Tcp(self.original)).await.map_err(|error| text(&error))?;
+        let connection = host.connect(&Endpoint::Tcp(self.original)).await.map_err(|error| text(&error))?;
         let stream = if self.tls {
             let name = self.original.ip().to_string();
             danger::connect(host, connection.stream, &name, None).await.map_err(|error| text(&error))?.stream

@@ -12,6 +12,7 @@ mod file;
 mod flaw_names;
 mod intercept;
 mod outcome;
+mod parse;
 mod perform;
 mod reading;
 mod record;

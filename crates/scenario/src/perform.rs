@@ -59,7 +59,9 @@ impl Attempt {
             Ok((status, answer)) if status.is_success() => {
                 format!("{}: answered {}, {} bytes", ask.name, status.as_u16(), answer.len())
             }
-            Ok((status, answer)) => format!("{}: refused {}: {}", ask.name, status.as_u16(), message(&answer)),
+            Ok((status, answer)) => {
+                format!("{}: refused {}: {}", ask.name, status.as_u16(), message(&answer))
+            }
             Err(why) => format!("{}: no answer: {why}", ask.name),
         })
     }
@@ -72,7 +74,8 @@ impl Attempt {
         let path = self.filled(&ask.path)?;
         *request.uri_mut() = path.parse().map_err(|_| format!("no path: {path}"))?;
         if !content.is_empty() {
-            let value = HeaderValue::try_from(content_type).map_err(|_| format!("no type: {content_type}"))?;
+            let value =
+                HeaderValue::try_from(content_type).map_err(|_| format!("no type: {content_type}"))?;
             request.headers_mut().insert(CONTENT_TYPE, value);
         }
         Ok(request)
@@ -107,7 +110,8 @@ impl Attempt {
         }
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
         let wanted = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-        let issued = self.cluster.operator().create(&path, &wanted).await.map_err(|error| error.to_string())?;
+        let issued =
+            self.cluster.operator().create(&path, &wanted).await.map_err(|error| error.to_string())?;
         let token = issued["status"]["token"].as_str().ok_or("the apiserver issued no token")?;
         self.keep(&known_as, token.to_owned());
         Ok(token.to_owned())
@@ -136,7 +140,8 @@ impl Attempt {
                 self.notebook.note(fact.with("status", status.as_u16()).holding(answer));
                 if ask.seat == Seat::Attacker {
                     let read = self.notebook.fact("attacker-read");
-                    self.notebook.note(read.with("source", format!("answer to {}", ask.name)).holding(answer));
+                    self.notebook
+                        .note(read.with("source", format!("answer to {}", ask.name)).holding(answer));
                 }
             }
             Err(why) => self.notebook.note(fact.with("status", "none").holding(why.as_bytes())),

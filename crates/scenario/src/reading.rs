@@ -99,8 +99,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn list(&mut self, node: &Node, key: &str) -> Vec<(usize, String)> {
         let Some(entry) = node.entry(key) else { return Vec::new() };
         let single = std::slice::from_ref(&entry.node);
-        let items =
-            if matches!(entry.node.value, Value::List(_)) { entry.node.elements() } else { single };
+        let items = if matches!(entry.node.value, Value::List(_)) { entry.node.elements() } else { single };
         let mut texts = Vec::new();
         for item in items {
             match item.written() {

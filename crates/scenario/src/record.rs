@@ -10,10 +10,16 @@ macro_rules! files {
 
 /// The files, in the order in which they are listed.
 const FILES: &[(&str, &str)] = files![
+    "cve-2018-1002105",
+    "cve-2018-1002102",
+    "cve-2020-8559",
+    "cve-2022-3294",
+    "kep-4872",
     "https-proxy-relay",
-    "ssh-host-key",
     "pod-address-reuse",
     "kubelet-anonymous",
+    "ssh-host-key",
+    "token-replay",
 ];
 
 /// Every attack on record.

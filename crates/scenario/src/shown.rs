@@ -6,6 +6,9 @@ use crate::outcome::{Outcome, SideOutcome};
 use std::fmt::Write;
 use std::time::Duration;
 
+/// How long lines are.
+const COLUMNS: usize = 100;
+
 /// One line for each scenario: its name, whether it runs, what it is about.
 pub fn listed(scenarios: &[Scenario]) -> String {
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
@@ -31,7 +34,7 @@ pub fn summarised(scenario: &Scenario, outcome: &Outcome) -> String {
     let mut text = format!("{} ({}): {verdict}\n", scenario.name, scenario.reference.id);
     for (attack, control) in outcome.attack.seen.iter().zip(&outcome.control.seen) {
         let flips = if attack.expected == control.expected { ' ' } else { '*' };
-        let _ = writeln!(text, "  {flips} {}", attack.tell);
+        paragraph(&mut text, &format!("  {flips} "), &attack.tell);
         for (side, seen) in [("attack", attack), ("control", control)] {
             let what = match &seen.first {
                 Some(fact) => format!("{} at {}: {fact}", times(seen.count), clock(fact.at)),
@@ -46,7 +49,7 @@ pub fn summarised(scenario: &Scenario, outcome: &Outcome) -> String {
             let _ = writeln!(text, "    {side}: a step could not be done: {why}");
         }
     }
-    let _ = writeln!(text, "    control: {}", scenario.control.change);
+    paragraph(&mut text, "    control: ", &scenario.control.change);
     text
 }
 
@@ -55,7 +58,9 @@ pub fn summarised(scenario: &Scenario, outcome: &Outcome) -> String {
 pub fn explained(scenario: &Scenario, outcome: &Outcome) -> String {
     let mut text = head(scenario);
     told(&mut text, "The attack", &outcome.attack);
-    let _ = writeln!(text, "\nThe control: {}\n", scenario.control.change);
+    text.push('\n');
+    paragraph(&mut text, "The control: ", &scenario.control.change);
+    text.push('\n');
     told(&mut text, "The same again, with this change", &outcome.control);
     let _ = writeln!(text, "\nWhat was seen (* must differ between attack and control):\n");
     text + &summarised(scenario, outcome)
@@ -68,13 +73,15 @@ pub fn described(scenario: &Scenario) -> String {
         let _ = writeln!(text, "It waits for {what}, and cannot be run yet. What would happen:\n");
     }
     steps(&mut text, &scenario.steps);
-    let _ = writeln!(text, "\nThe control: {}\n", scenario.control.change);
+    text.push('\n');
+    paragraph(&mut text, "The control: ", &scenario.control.change);
     steps(&mut text, &scenario.control.steps);
-    let _ = writeln!(text, "What must be seen:\n");
+    let _ = writeln!(text, "\nWhat must be seen:\n");
     for evidence in &scenario.evidence {
         let yes = |expected| if expected { "yes" } else { "no" };
         let (attack, control) = (yes(evidence.attack), yes(evidence.control));
-        let _ = writeln!(text, "  {} (attack: {attack}, control: {control})", evidence.tell);
+        let tell = format!("{} (attack: {attack}, control: {control})", evidence.tell);
+        paragraph(&mut text, "  - ", &tell);
     }
     text
 }
@@ -96,7 +103,8 @@ fn head(scenario: &Scenario) -> String {
 }
 
 fn setting(setting: &Setting) -> String {
-    let mut parts = vec![format!("{} nodes", setting.nodes)];
+    let nodes = if setting.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", setting.nodes) };
+    let mut parts = vec![nodes];
     parts.extend(setting.kubernetes.iter().map(|version| format!("Kubernetes {version}")));
     let names: Vec<&str> = setting.files.iter().map(|file| file.name.as_str()).collect();
     parts.push(match names.as_slice() {
@@ -110,17 +118,35 @@ fn setting(setting: &Setting) -> String {
 fn told(text: &mut String, title: &str, side: &SideOutcome) {
     let _ = writeln!(text, "{title}:");
     for step in &side.steps {
-        let _ = writeln!(text, "  {:>9}  {}", clock(step.at), step.tell);
+        paragraph(text, &format!("  {:>9}  ", clock(step.at)), &step.tell);
         if !step.outcome.is_empty() {
-            let _ = writeln!(text, "             -> {}", step.outcome);
+            paragraph(text, "             -> ", &step.outcome);
         }
     }
 }
 
 fn steps(text: &mut String, steps: &[Step]) {
     for step in steps {
-        let _ = writeln!(text, "  {:>9}  {}", clock(step.at), step.tell);
+        paragraph(text, &format!("  {:>9}  ", clock(step.at)), &step.tell);
     }
+}
+
+/// A text in lines of a readable length, the later ones indented as far as the first one's head.
+fn paragraph(text: &mut String, head: &str, tell: &str) {
+    let mut line = head.to_owned();
+    let mut is_new = true;
+    for word in tell.split_whitespace() {
+        if !is_new && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            let _ = writeln!(text, "{line}");
+            (line, is_new) = (" ".repeat(head.chars().count()), true);
+        }
+        if !is_new {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_new = false;
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 fn times(count: usize) -> String {

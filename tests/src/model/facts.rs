@@ -170,6 +170,15 @@ impl Facts {
         }
     }
 
+    /// A kubelet believes the client certificate of another node.
+    fn kubelets_believe_nodes(&self) -> bool {
+        let issued_by = match &self.node_clients {
+            NodeClients::Given => Some(&self.client_ca),
+            NodeClients::Bootstrapped(_, signer) => signer.as_ref(),
+        };
+        self.kubelet_client_ca.is_some() && self.kubelet_client_ca.as_ref() == issued_by
+    }
+
     /// Whom a kubelet takes the apiserver for.
     fn apiserver_at_kubelets(&self) -> Caller {
         match (self.kubelet_client, &self.kubelet_client_ca) {
@@ -235,6 +244,7 @@ const STATEMENTS: &[Statement] = &[
     ("kubelet-read-only", |f| f.kubelet_read_only.is_some()),
     ("kubelet-believes-certificates", |f| f.kubelet_client_ca.is_some()),
     ("kubelet-believes-clients", |f| f.kubelet_client_ca.as_ref() == Some(&f.client_ca)),
+    ("kubelet-believes-nodes", Facts::kubelets_believe_nodes),
     ("kubelet-asks-rights", Facts::kubelets_ask_what_anyone_may),
     ("kubelet-open", Facts::kubelets_serve_anyone),
     ("client-certificate-for-kubelets", |f| f.kubelet_client),

@@ -4,7 +4,9 @@
 mod case;
 mod compare;
 mod exercised;
+mod explore;
 mod files;
+mod secrecy;
 mod settings;
 
 use case::Case;

@@ -21,7 +21,7 @@ impl Tactic for Forged {
     fn name(&self) -> &'static str {
         match self.0 {
             Issuer::Itself => "self-signed-client-certificate",
-            Issuer::OwnAuthority | Issuer::Held(_) => "own-authority-client-certificate",
+            _ => "own-authority-client-certificate",
         }
     }
 
@@ -93,6 +93,8 @@ async fn present(notes: &Notes<'_>, target: &Target, identity: &Identity, how: P
                 Err(Silence::Alert(alert)) => {
                     let text = format!("the server ended the handshake: {alert}");
                     notes.refused(&flow, Protection::ProofOfPossession, text, how.aims);
+                    // The handshake was refused, whatever would have been asked.
+                    break;
                 }
                 Err(Silence::Nothing) => notes.tell(format!("{flow}: no answer")),
             }

@@ -63,7 +63,7 @@ fn genuine(target: &Target) -> BTreeMap<u16, SocketAddr> {
 
 /// What the attacker does with whoever was led to it: pass on what it can, answer the rest itself.
 fn taking_over(field: &Field, target: &Target) -> Terminate {
-    let own = if field.holdings().servers.is_empty() { Issuer::OwnAuthority } else { Issuer::Held(0) };
+    let own = if field.holdings().serving.is_some() { Issuer::Genuine } else { Issuer::OwnAuthority };
     let issuer = (target.speaks == Speaks::Https).then_some(own);
     let then = if target.server == ServerKind::Workload { Then::Relay } else { Then::Forge };
     Terminate::new(issuer, then)

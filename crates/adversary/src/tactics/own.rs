@@ -3,11 +3,12 @@
 use super::Tactic;
 use super::spend::{Shown, for_ask, request};
 use crate::field::{Field, Probe};
-use crate::holdings::Held;
+use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
-use crate::target::Target;
+use crate::target::{Target, TokenShape};
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, GainKind};
+use ravelin_pki::inspect;
 use std::net::SocketAddr;
 
 /// Asking with every credential that it holds.
@@ -39,13 +40,32 @@ async fn show(notes: &Notes<'_>, target: &Target, (held, server): (&Held, Socket
             Ok(answer) if answer.granted() => {
                 notes.learned(&flow, answer.body);
                 let text = format!("got {} with {}", wanted.what, held.what);
-                notes.gained(&flow, GainKind::BeyondRights, text);
+                notes.gained(&flow, GainKind::BeyondRights, text.clone());
+                if wanted.method != "GET" && is_the_clients(&held.secret, target) {
+                    notes.gained(&flow, GainKind::ExecutedAsClient, text);
+                }
             }
             Ok(answer) => {
                 notes.tell(format!("{flow}: asked for {} with {}", wanted.what, held.what));
                 notes.refused_by_status(&flow, answer.status, &target.stakes());
             }
             Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
+        }
+    }
+}
+
+/// Does the credential bear the very name that the path's client has?
+fn is_the_clients(secret: &Secret, target: &Target) -> bool {
+    match secret {
+        Secret::Token(token) => match (TokenShape::of(token), &target.token) {
+            (TokenShape::Jwt { claims: own, .. }, TokenShape::Jwt { claims, .. }) => {
+                own["sub"] == claims["sub"]
+            }
+            _ => false,
+        },
+        Secret::Certificate(identity) => {
+            let subject = identity.chain.first().and_then(inspect).map(|found| found.subject);
+            subject.is_some_and(|subject| subject.common_name == target.client.common_name)
         }
     }
 }

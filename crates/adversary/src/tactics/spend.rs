@@ -5,6 +5,7 @@ use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
 use crate::target::{Ask, Speaks, Target, TokenShape};
+use ravelin_host::BoxedStream;
 use ravelin_oracle::GainKind;
 use ravelin_pki::Identity;
 use ravelin_transport::TlsError;
@@ -39,23 +40,43 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Makes one request of the attacker's own.
+/// Makes one request of the attacker's own, over a connection that this tactic has already where
+/// there is one.
 pub async fn request(
     notes: &Notes<'_>,
     to: SocketAddr,
     speaks: Speaks,
     (what, shown): (Request, Shown<'_>),
 ) -> Result<Answer, Silence> {
-    let field = notes.field();
-    let connection = field.connect(to).await.map_err(|_| Silence::Nothing)?;
-    let mut stream = connection.stream;
-    if speaks == Speaks::Https {
-        let name = to.ip().to_string();
-        let secured = danger::connect(field.host(), stream, &name, shown.identity).await;
-        stream = secured.map_err(silence)?.stream;
+    let leaf = |identity: &Identity| identity.chain.first().map(|leaf| leaf.to_vec());
+    let line = (to, shown.identity.as_ref().and_then(leaf));
+    let what = what.with_token(shown.token);
+    if let Some(mut open) = notes.take_line(&line)
+        && let Ok(answer) = ask(&mut open, &what).await
+    {
+        notes.keep_line(line, open);
+        return Ok(answer);
     }
-    let answer = ask(&mut stream, &what.with_token(shown.token)).await;
+    let mut stream = connect(notes, to, (speaks, shown.identity)).await?;
+    let answer = ask(&mut stream, &what).await;
+    if answer.is_ok() {
+        notes.keep_line(line, stream);
+    }
     answer.map_err(|error| error.map_or(Silence::Nothing, |error| silence(error.into())))
+}
+
+async fn connect(
+    notes: &Notes<'_>,
+    to: SocketAddr,
+    (speaks, identity): (Speaks, Option<Identity>),
+) -> Result<BoxedStream, Silence> {
+    let field = notes.field();
+    let stream = field.connect(to).await.map_err(|_| Silence::Nothing)?.stream;
+    if speaks == Speaks::Http {
+        return Ok(stream);
+    }
+    let secured = danger::connect(field.host(), stream, &to.ip().to_string(), identity).await;
+    Ok(secured.map_err(silence)?.stream)
 }
 
 fn silence(error: TlsError) -> Silence {

@@ -54,13 +54,13 @@ impl Tactic for Terminate {
         match (self.issuer, self.then) {
             (None, Then::Forge) => "forge-http",
             (None, _) => "rewrite-http",
-            (Some(Issuer::Held(0)), Then::Redirect) => "redirect-with-own-certificate",
-            (Some(Issuer::Held(_)), Then::Redirect) => "redirect-with-former-certificate",
+            (Some(Issuer::Genuine), Then::Redirect) => "redirect-with-own-certificate",
+            (Some(Issuer::GenuineFormer), Then::Redirect) => "redirect-with-former-certificate",
             (Some(_), Then::Redirect) => "redirect",
             (Some(Issuer::Itself), Then::Forge) => "self-signed-certificate",
             (Some(Issuer::OwnAuthority), Then::Forge) => "own-authority-certificate",
-            (Some(Issuer::Held(0)), _) => "own-node-certificate",
-            (Some(Issuer::Held(_)), _) => "reassigned-address",
+            (Some(Issuer::Genuine), _) => "own-node-certificate",
+            (Some(Issuer::GenuineFormer), _) => "reassigned-address",
             (Some(_), Then::Relay) => "relay",
             (Some(_), Then::RelayWithCredentials) => "relay-with-credentials",
         }
@@ -167,7 +167,7 @@ impl Terminate {
         let Some(issuer) = self.issuer else { return Some(taken.stream) };
         let (field, original) = (notes.field(), taken.original);
         let identity = forge::server(field, target, issuer);
-        let vouched = matches!(issuer, Issuer::Held(_)).then(|| identity.clone());
+        let vouched = matches!(issuer, Issuer::Genuine | Issuer::GenuineFormer).then(|| identity.clone());
         let (local, peer) = (Endpoint::Tcp(taken.original), Endpoint::Tcp(taken.source));
         let connection = Connection { stream: taken.stream, local, peer };
         match danger::accept(field.host(), identity, connection).await {

@@ -5,6 +5,7 @@ use crate::admit::{self, Change, Operation};
 use crate::answer;
 use crate::server::{Asked, Server};
 use http::StatusCode;
+use jiff::SignedDuration;
 use ravelin_api::{GroupResource, Status, object, time};
 use ravelin_auth::token::{Bound, Reference, TokenSpec};
 use ravelin_auth::{Lookup, Permit};
@@ -16,6 +17,11 @@ const DEFAULT_SECONDS: i64 = 3600;
 /// The shortest (`ValidateTokenRequest`) and the longest life.
 const MIN_SECONDS: i64 = 600;
 const MAX_SECONDS: i64 = 1 << 32;
+/// What kubelets ask for where a pod did not choose, and how long that really lives
+/// (`WarnOnlyBoundTokenExpirationSeconds` and `ExpirationExtensionSeconds` of
+/// `pkg/serviceaccount/claims.go`), so that clients which never read their file again still work.
+const KUBELETS_SECONDS: i64 = 3607;
+const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 
 /// Issues a token for the service account of the path.
 pub(super) async fn request(
@@ -34,14 +40,21 @@ pub(super) async fn request(
     admit::before_create(server, &change, &mut request)?;
     // After admission, as upstream: a request for no audience asks for no particular one.
     default_audiences(server, &mut request);
+    let told = shortened(server, &mut request);
+    let audiences: Vec<String> =
+        object::texts(&request, "spec.audiences").into_iter().map(str::to_owned).collect();
+    let bound = bound(server, &target, &request)?;
+    let extended = server.config.token_lives.extended
+        && told == KUBELETS_SECONDS
+        && matches!(bound, Some(Bound::Pod { .. }))
+        && audiences.iter().all(|audience| server.tokens.service_accounts.audiences().contains(audience));
     let spec = TokenSpec {
         namespace: target.namespace.clone(),
         account: Reference::to(&account),
-        audiences: object::texts(&request, "spec.audiences").into_iter().map(str::to_owned).collect(),
-        bound: bound(server, &target, &request)?,
-        seconds: object::at(&request, "spec.expirationSeconds")
-            .and_then(Value::as_i64)
-            .unwrap_or(DEFAULT_SECONDS),
+        audiences,
+        bound,
+        seconds: if extended { EXTENDED_SECONDS } else { told },
+        warn_after_seconds: extended.then_some(told),
     };
     let now = server.host.now();
     let mut entropy = server.host.entropy("apiserver/token");
@@ -55,8 +68,19 @@ pub(super) async fn request(
         "namespace": target.namespace,
         "creationTimestamp": time::format(now),
     });
-    request["status"] = json!({"token": issued.token, "expirationTimestamp": time::format(issued.expires)});
+    // Of the extension nobody is told: whoever renews tokens in time shall go on doing so.
+    let expires = now + SignedDuration::from_secs(told);
+    request["status"] = json!({"token": issued.token, "expirationTimestamp": time::format(expires)});
     Ok(answer::object(StatusCode::CREATED, &request))
+}
+
+/// The life that was asked for, or the longest there is; it is what the answer says.
+fn shortened(server: &Server, request: &mut Value) -> i64 {
+    let asked = object::at(request, "spec.expirationSeconds").and_then(Value::as_i64);
+    let longest = server.config.token_lives.max_seconds.and_then(|seconds| i64::try_from(seconds).ok());
+    let seconds = asked.unwrap_or(DEFAULT_SECONDS).min(longest.unwrap_or(MAX_SECONDS));
+    object::section_mut(request, "spec").insert("expirationSeconds".into(), json!(seconds));
+    seconds
 }
 
 fn default_audiences(server: &Server, request: &mut Value) {

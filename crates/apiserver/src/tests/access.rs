@@ -1,6 +1,8 @@
 //! Who is let in, and to what; the texts are those of the recorded answers.
 
 use super::stage::{As, Issuer, Stage};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ravelin_host::{Flaw, Flaws};
 use serde_json::json;
 
@@ -200,6 +202,46 @@ async fn a_node_gets_tokens_of_its_own_pods_and_a_pod_gets_none() {
     let says =
         r#"User "system:serviceaccount:default:default" cannot create resource "serviceaccounts/token""#;
     assert!(code == 403 && message.contains(says), "{message}");
+}
+
+/// A stolen token of a pod lives a year, though its file says an hour.
+#[tokio::test]
+async fn the_tokens_of_kubelets_live_longer_than_they_say() {
+    let hour = 3_600_u64;
+    for (lives, asked, bound, told, lived) in [
+        ((true, None), 3607, true, 3607, 365 * 24 * hour),
+        ((false, None), 3607, true, 3607, 3607),
+        ((true, None), 3600, true, 3600, 3600),
+        ((true, None), 3607, false, 3607, 3607),
+        ((true, Some(hour)), 3607, true, 3600, 3600),
+    ] {
+        let (extended, max_seconds) = lives;
+        let stage = Stage::configured(Flaws::none(), |config| {
+            config.token_lives = crate::TokenLives { extended, max_seconds };
+        })
+        .await;
+        stage.given(json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default", "namespace": "default"}}));
+        stage.given(
+            json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "default"},
+            "spec": {"serviceAccountName": "default", "containers": [{"name": "c"}]}}),
+        );
+        let mut request = json!({"spec": {"expirationSeconds": asked}});
+        if bound {
+            request["spec"]["boundObjectRef"] = json!({"kind": "Pod", "apiVersion": "v1", "name": "p"});
+        }
+        let path = "POST /api/v1/namespaces/default/serviceaccounts/default/token";
+        let (code, issued) = stage.ask(&stage.admin(), path, Some(request)).await;
+        assert_eq!((code, issued["spec"]["expirationSeconds"].as_u64()), (201, Some(told)));
+        let begun = stage.caller.now();
+        let says = ravelin_api::time::format(begun + jiff::SignedDuration::from_secs(told.cast_signed()));
+        assert_eq!(issued["status"]["expirationTimestamp"], says);
+        let token = issued["status"]["token"].as_str().unwrap();
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        let ends = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+        assert_eq!(ends, lived, "{asked} {bound} {lives:?}");
+        assert_eq!(claims["kubernetes.io"].get("warnafter").is_some(), lived > told);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::{
     Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, Running, ServiceAccountKeys,
+    TokenLives,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -118,6 +119,7 @@ impl Stage {
                 sign: Some(key),
                 audiences: vec!["https://kubernetes.default.svc".to_owned()],
             },
+            token_lives: TokenLives { extended: true, max_seconds: None },
             authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
             admission: vec!["NodeRestriction".to_owned()],
             service_range: "10.96.0.0/16".parse().unwrap(),

@@ -114,6 +114,16 @@ impl<'a> ApiProbe<'a> {
             }
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
+        if matches!(&calls[calls.len() - 1].handed, ravelin_oracle::Handed::Success(body) if !is_issued(body))
+        {
+            let handed = super::error("the signing request was never issued".to_owned());
+            calls.push(Call {
+                at: self.stage.world.elapsed(),
+                flow: self.flow(),
+                request: String::new(),
+                handed,
+            });
+        }
         calls
     }
 

@@ -34,7 +34,8 @@ impl LogsProbe<'_> {
     /// Another log than the first that the probe reads, on another node where there is one.
     fn elsewhere(&self) -> Option<(SocketAddr, String)> {
         let pod = self.pods.get(1).or(self.pods.first())?;
-        let path = format!("/containerLogs/{}/{}/main?limitBytes={REDIRECTED_LIMIT}", pod.namespace, pod.name);
+        let path =
+            format!("/containerLogs/{}/{}/main?limitBytes={REDIRECTED_LIMIT}", pod.namespace, pod.name);
         Some((SocketAddr::new(pod.node_address, self.stage.cluster.kubelet_port()), path))
     }
 }

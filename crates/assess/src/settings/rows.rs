@@ -185,7 +185,8 @@ pub(super) const ROWS: &[Row] = &[
                 return;
             }
             // Without AlwaysAllow, anonymous requests are what the flag says of them.
-            let anonymous = modes.contains(&AuthorizationMode::AlwaysAllow) && !said(config, "--anonymous-auth", "false");
+            let anonymous =
+                modes.contains(&AuthorizationMode::AlwaysAllow) && !said(config, "--anonymous-auth", "false");
             config.apiserver.anonymous_auth |= anonymous;
             config.apiserver.authorization_modes = vec![AuthorizationMode::Node, AuthorizationMode::Rbac];
         },

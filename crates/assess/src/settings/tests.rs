@@ -26,7 +26,8 @@ impl Files {
             " --service-account-issuer=https://issuer --service-account-signing-key-file=/sa.key --service-account-key-file=/sa.pub"
         });
         let other = "--authorization-always-allow-paths=/healthz,/metrics --kubeconfig=/c.conf --bind-address=0.0.0.0";
-        let manager = format!("{other} --cluster-signing-cert-file=/ca.crt --cluster-signing-key-file=/ca.key");
+        let manager =
+            format!("{other} --cluster-signing-cert-file=/ca.crt --cluster-signing-key-file=/ca.key");
         let kubelet = "--kubeconfig=/k.conf";
         let flags = [
             ("kube-apiserver", apiserver.as_str()),
@@ -102,10 +103,8 @@ fn everything_broken(path: &str, config: &ClusterConfig) -> Verdict {
         text: String::new(),
     };
     let ports = [config.kubelet.port, 10_255, config.apiserver.secure_port];
-    let broken = PropertyVerdict {
-        evidence: ports.map(evidence).to_vec(),
-        ..PropertyVerdict::new(State::Broken)
-    };
+    let broken =
+        PropertyVerdict { evidence: ports.map(evidence).to_vec(), ..PropertyVerdict::new(State::Broken) };
     Verdict {
         path: path.into(),
         attacker: "rogue-node".into(),
@@ -185,7 +184,10 @@ fn only_what_the_evidence_names_is_tried() {
         found.iter().flat_map(|change| described(&base, change)).map(|setting| setting.key).collect()
     };
     let forged = keys(&[Property::ResponseAuthentic]);
-    assert!(forged.contains("--kubelet-certificate-authority") && !forged.contains("--anonymous-auth"), "{forged:?}");
+    assert!(
+        forged.contains("--kubelet-certificate-authority") && !forged.contains("--anonymous-auth"),
+        "{forged:?}"
+    );
     assert!(keys(&[Property::AccessControlled]).contains("--anonymous-auth"));
 }
 
@@ -203,11 +205,15 @@ fn a_binding_for_strangers_can_be_left_out() {
         manifest(1, serde_json::json!({"kind": "Group", "name": "system:unauthenticated"})),
         manifest(9, serde_json::json!({"kind": "User", "name": "jane"})),
     ];
-    let bindings = every_candidate(&base).into_iter().filter(|change| matches!(change, Change::WithoutBinding(..)));
+    let bindings =
+        every_candidate(&base).into_iter().filter(|change| matches!(change, Change::WithoutBinding(..)));
     let bindings: Vec<Change> = bindings.collect();
     assert_eq!(bindings, [Change::WithoutBinding("rbac.yaml".into(), 1)]);
     let left = changed(&base, &bindings).manifests;
     assert_eq!(left.iter().map(|manifest| manifest.line).collect::<Vec<_>>(), [9]);
     let told = &described(&base, &bindings[0])[0];
-    assert_eq!((told.key.as_str(), told.from.as_deref(), told.to.as_str()), ("ClusterRoleBinding", Some("b1"), ""));
+    assert_eq!(
+        (told.key.as_str(), told.from.as_deref(), told.to.as_str()),
+        ("ClusterRoleBinding", Some("b1"), "")
+    );
 }

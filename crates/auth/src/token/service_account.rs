@@ -4,7 +4,7 @@ use super::Leniency;
 use super::jwt::{self, JwtRefused};
 use crate::{Lookup, UserInfo, names};
 use jiff::Timestamp;
-use ravelin_api::object;
+use ravelin_api::{object, time};
 use ravelin_entropy::Entropy;
 use ravelin_pki::{KeyPair, PublicKey};
 use serde_json::{Value, json};
@@ -75,6 +75,8 @@ pub struct TokenSpec {
     pub bound: Option<Bound>,
     /// How long it is good, in seconds.
     pub seconds: i64,
+    /// After how many seconds it counts as stale, though it is still good; `None` if never.
+    pub warn_after_seconds: Option<i64>,
 }
 
 /// A token that was issued.
@@ -182,6 +184,10 @@ impl ServiceAccountIssuer {
             Some(Bound::Node(node)) => kubernetes["node"] = node.to_value(),
             None => {}
         }
+        if let Some(seconds) = spec.warn_after_seconds {
+            let stale = issued.checked_add(seconds).ok_or(CannotIssue::Lifetime)?;
+            kubernetes["warnafter"] = json!(stale);
+        }
         let claims = json!({
             "aud": audiences,
             "exp": end,
@@ -238,7 +244,7 @@ impl ServiceAccountIssuer {
             Err(ServiceAccountRefused::Expired) if leniency.danger_expired => {}
             checked => checked?,
         }
-        let user = user_of(&claims, objects)?;
+        let user = user_of(&claims, (now, objects))?;
         Ok((user, audiences))
     }
 
@@ -279,7 +285,10 @@ fn check_times(claims: &Value, now: Timestamp) -> Result<(), ServiceAccountRefus
     Ok(())
 }
 
-fn user_of(claims: &Value, objects: &dyn Lookup) -> Result<UserInfo, ServiceAccountRefused> {
+fn user_of(
+    claims: &Value,
+    (now, objects): (Timestamp, &dyn Lookup),
+) -> Result<UserInfo, ServiceAccountRefused> {
     let private = claims.get("kubernetes.io").ok_or(ServiceAccountRefused::Claims)?;
     let namespace = object::text(private, "namespace");
     let account = reference(private, "serviceaccount")?.ok_or(ServiceAccountRefused::Claims)?;
@@ -289,7 +298,7 @@ fn user_of(claims: &Value, objects: &dyn Lookup) -> Result<UserInfo, ServiceAcco
     }
     let exists = |resource: &str, namespace: &str, wanted: &Reference| {
         let found = objects.core(resource, namespace, &wanted.name);
-        found.is_some_and(|found| object::uid(&found) == wanted.uid)
+        found.is_some_and(|found| object::uid(&found) == wanted.uid && !is_long_deleted(&found, now))
     };
     if !exists("serviceaccounts", namespace, &account) {
         return Err(ServiceAccountRefused::AccountGone);
@@ -312,6 +321,15 @@ fn user_of(claims: &Value, objects: &dyn Lookup) -> Result<UserInfo, ServiceAcco
         user.extra.insert(names::CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
     }
     Ok(user)
+}
+
+/// Was it to be gone a while ago, though something still keeps it?
+fn is_long_deleted(object: &Value, now: Timestamp) -> bool {
+    if !object::is_terminating(object) {
+        return false;
+    }
+    let deleted = time::parse(object::text(object, "metadata.deletionTimestamp"));
+    deleted.is_none_or(|deleted| deleted.as_second() < now.as_second().saturating_sub(LEEWAY_SECONDS))
 }
 
 fn reference(private: &Value, name: &str) -> Result<Option<Reference>, ServiceAccountRefused> {

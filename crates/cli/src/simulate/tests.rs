@@ -4,8 +4,9 @@ use super::*;
 use crate::args::{Arguments, Command};
 use crate::outcome::tests::report;
 use clap::Parser;
-use ravelin_assess::model::{PathOutcome, State, Step};
-use std::cell::RefCell;
+use ravelin_assess::model::{Chapter, PathOutcome, Property, State, Step, StepKind};
+use std::sync::Mutex;
+use std::time::Duration;
 
 /// The paths, attackers and segments that the simulation was asked for.
 type Asked = (Vec<String>, Vec<String>, (bool, bool));
@@ -19,27 +20,41 @@ struct Ended {
 
 /// Runs a command line against a simulation that comes to `state`.
 fn ravelin(line: &[&str], stdin: &str, state: State) -> Ended {
-    let seen = RefCell::new(None);
+    let seen = Mutex::new(None);
     let engine = |request: SimulateRequest, _: &(dyn Fn(Progress) + Sync)| {
-        let story = Story {
-            path: "direct-to-apiserver".into(),
-            attacker: "outsider".into(),
-            egress: "direct".into(),
-            steps: vec![Step { at_ms: 5, who: "outsider".into(), text: "asks for secrets".into() }],
-        };
-        *seen.borrow_mut() = Some((request.paths, request.attackers, request.untrusted));
+        let story = story();
+        *seen.lock().expect("nobody panicked") = Some((request.paths, request.attackers, request.untrusted));
         let trace_lines = vec!["{\"at_ms\":5}".to_owned(); 2];
         let (report, captures) = (report(PathOutcome::Works, state), Vec::new());
         Ok(Simulated { report, trace_lines, captures, stories: vec![story] })
     };
     let (status, out, err) = with_engine(line, stdin, &engine);
-    Ended { status, out, err, request: seen.into_inner() }
+    Ended { status, out, err, request: seen.into_inner().expect("nobody panicked") }
+}
+
+fn story() -> Story {
+    let step = Step {
+        at: Duration::from_millis(5),
+        flow: String::new(),
+        segment: None,
+        text: "asks for secrets".into(),
+        kind: StepKind::Acted,
+    };
+    Story {
+        path: "direct-to-apiserver".into(),
+        attacker: "outsider".into(),
+        egress: "direct".into(),
+        baseline: PathOutcome::Works,
+        error: None,
+        counted: 4,
+        chapters: vec![Chapter { tactic: "ask".into(), began: Duration::ZERO, steps: vec![step] }],
+    }
 }
 
 fn with_engine(line: &[&str], stdin: &str, engine: Engine<'_>) -> (Status, String, String) {
     let arguments =
         Arguments::try_parse_from([&["ravelin", "simulate"], line].concat()).expect("well formed");
-    let Command::Simulate(options) = arguments.command;
+    let Command::Simulate(options) = arguments.command else { panic!("simulate was asked for") };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut console = Console {
         input: Box::new(stdin.as_bytes()),
@@ -137,4 +152,74 @@ fn a_bug_names_the_seed_that_shows_it_again() {
     let (status, _, err) = with_engine(&["--seed", "9"], "", engine);
     assert_eq!(status, Status::Incomplete);
     assert!(err.contains("seed 9, commit c0ffee"), "{err}");
+    assert_eq!(err.lines().last(), Some("repeat with: ravelin simulate --seed 9"));
+}
+
+#[test]
+fn what_is_incomplete_ends_with_the_command_that_repeats_it() {
+    let line = ["--seed", "8", "--nodes", "2", "--path", "direct-*", "--format", "json"];
+    let ended = ravelin(&line, "", State::Untested);
+    assert_eq!(ended.status, Status::Incomplete);
+    let command = "repeat with: ravelin simulate --seed 8 --nodes 2 --path 'direct-*'";
+    assert_eq!(ended.err.lines().last(), Some(command));
+    assert_eq!(ravelin(&line, "", State::Broken).err, "", "nothing is wrong with a run that found something");
+}
+
+#[test]
+fn every_format_is_written_where_it_was_asked_for() {
+    for (format, begins) in [("sarif", "{\n  \"$schema\""), ("junit", "<?xml "), ("html", "<!DOCTYPE html>")]
+    {
+        let ended = ravelin(&["--format", format], "", State::Broken);
+        assert_eq!(ended.status, Status::Ran, "{}", ended.err);
+        assert!(ended.out.starts_with(begins), "{}", ended.out);
+        assert!(
+            ended.out.contains("ravelin simulate --seed 42 --explain direct-to-apiserver/outsider@direct")
+        );
+    }
+}
+
+/// Runs seeds against simulations whose verdict is `held` but where `odd` says otherwise.
+fn seeds(range: &str, odd: impl Fn(u64) -> Option<State> + Sync) -> (Status, String, String, Vec<u64>) {
+    let ran = Mutex::new(Vec::new());
+    let engine = |request: SimulateRequest, _: &(dyn Fn(Progress) + Sync)| {
+        ran.lock().expect("nobody panics while it is locked").push(request.seed);
+        let state = odd(request.seed).unwrap_or(State::Held);
+        let report = report(PathOutcome::Works, state);
+        Ok(Simulated { report, trace_lines: vec![], captures: vec![], stories: vec![] })
+    };
+    let (status, out, err) = with_engine(&["--nodes", "4", "--seeds", range], "", &engine);
+    let mut ran = ran.into_inner().expect("nobody panics while it is locked");
+    ran.sort_unstable();
+    (status, out, err, ran)
+}
+
+#[test]
+fn seeds_that_are_alike_are_counted() {
+    let (status, out, err, ran) = seeds("5..=24", |_| None);
+    assert_eq!((status, ran), (Status::Ran, (5..=24).collect()), "{err}");
+    let properties = Property::ALL.len();
+    assert_eq!(out, format!("20 seeds (5..=24), all alike: {properties} held, 1 works\n"));
+}
+
+#[test]
+fn the_first_seed_that_differs_ends_the_run_and_is_named() {
+    let (status, _, err, ran) = seeds("0..100000", |seed| (seed >= 7).then_some(State::Broken));
+    assert_eq!(status, Status::Incomplete);
+    assert!(ran.len() < 1_000, "it went on after the failure: {} seeds", ran.len());
+    assert!(err.contains("seed 7 failed"), "{err}");
+    let difference = "direct-to-apiserver/outsider@direct request_secret: broken, with seed 0 held";
+    assert!(err.contains(difference), "{err}");
+    assert_eq!(err.lines().last(), Some("repeat with: ravelin simulate --seed 7 --nodes 4"));
+}
+
+#[test]
+fn a_seed_that_leaves_something_untested_or_panics_fails() {
+    let (status, _, err, _) = seeds("0..3", |_| Some(State::Untested));
+    assert_eq!(status, Status::Incomplete);
+    assert!(err.contains("seed 0 failed") && err.contains("access_controlled: untested"), "{err}");
+    let (status, _, err, _) =
+        seeds("0..3", |seed| if seed == 2 { panic!("a promise of our own") } else { None });
+    assert_eq!(status, Status::Incomplete);
+    assert!(err.contains("seed 2 failed") && err.contains("a bug in ravelin (seed 2"), "{err}");
+    assert_eq!(err.lines().last(), Some("repeat with: ravelin simulate --seed 2 --nodes 4"));
 }

@@ -5,6 +5,7 @@ use crate::allocation::Allocation;
 use crate::retry::Backoff;
 use crate::state::Shared;
 use crate::status::{self, Placed};
+use crate::ticks::Ticks;
 use ipnet::IpNet;
 use ravelin_api::object;
 use ravelin_client::{Client, ClientError, PatchKind};
@@ -29,6 +30,8 @@ pub(super) struct Worker {
     due: Option<Instant>,
     backoff: Backoff,
     running: Option<Runs>,
+    /// When it is to be seen whether the apiserver still says something else of the pod.
+    disputed: Option<Instant>,
     is_ending: bool,
 }
 
@@ -36,7 +39,8 @@ pub(super) struct Worker {
 struct Runs {
     state: PodState,
     address: IpAddr,
-    is_reported: bool,
+    /// The status as it was reported, once it was.
+    reported: Option<Value>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +67,7 @@ pub(super) fn path(pod: &Value) -> String {
 impl Worker {
     pub(super) fn new(host: &HostRef) -> Self {
         let due = Some(Instant::now());
-        Self { due, backoff: Backoff::new(host, "pod"), running: None, is_ending: false }
+        Self { due, backoff: Backoff::new(host, "pod"), running: None, disputed: None, is_ending: false }
     }
 
     /// From here on the pod only ends: what was due for running it is no more.
@@ -73,6 +77,7 @@ impl Worker {
                 due: Some(Instant::now()),
                 backoff: self.backoff.clone(),
                 running: None,
+                disputed: None,
                 is_ending: true,
             };
         }
@@ -80,7 +85,32 @@ impl Worker {
 
     /// When something is to be done next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.disputed).min()
+    }
+
+    /// Compares what the apiserver says of the pod with what was reported. What was changed by
+    /// somebody else is reported again at the next tick, if it still is then (`needsReconcile` of
+    /// `pkg/kubelet/status/status_manager.go`).
+    pub(super) async fn reconcile(
+        &mut self,
+        context: &Context<'_>,
+        (pod, view): (&Value, &PodView),
+        ticks: Option<Ticks>,
+    ) {
+        let reported = self.running.as_ref().and_then(|runs| runs.reported.as_ref());
+        let is_disputed = reported.is_some_and(|reported| contradicts(&pod["status"], reported));
+        let (Some(ticks), true) = (ticks, is_disputed) else {
+            self.disputed = None;
+            return;
+        };
+        let due = *self.disputed.get_or_insert_with(|| ticks.next());
+        if let (true, Some(runs)) = (due <= Instant::now(), &self.running) {
+            self.disputed = Some(ticks.next());
+            if let Err(error) = report(context, pod, (view, runs)).await {
+                let name = format!("{}/{}", view.namespace, view.name);
+                context.shared.host.observe("kubelet.pod", &[field("pod", name), field("result", error)]);
+            }
+        }
     }
 
     /// Is something to be done now?
@@ -136,9 +166,8 @@ impl Worker {
             self.running = Some(start(context, view, injected).await?);
         }
         let runs = self.running.as_mut().expect("it was just started");
-        if !runs.is_reported {
-            report(context, pod, (view, runs)).await?;
-            runs.is_reported = true;
+        if runs.reported.is_none() {
+            runs.reported = Some(report(context, pod, (view, runs)).await?);
         }
         if runs.state.is_ready() { Ok(refresh) } else { Err(NotStarted::NotReady) }
     }
@@ -156,14 +185,14 @@ async fn start(context: &mut Context<'_>, view: &PodView, injected: Injected) ->
     };
     let sandbox = Sandbox { pod: view.clone(), host, root, files: injected.files, env: injected.env };
     let state = shared.config.runtime.run_pod(sandbox).await?;
-    Ok(Runs { state, address, is_reported: false })
+    Ok(Runs { state, address, reported: None })
 }
 
 async fn report(
     context: &Context<'_>,
     pod: &Value,
     (view, runs): (&PodView, &Runs),
-) -> Result<(), ClientError> {
+) -> Result<Value, ClientError> {
     let shared = context.shared;
     let host_ip = shared.config.addresses.first().copied().unwrap_or(runs.address);
     let placed = Placed { host_ip, pod_ip: runs.address, now: shared.host.now() };
@@ -174,5 +203,10 @@ async fn report(
     let name = format!("{}/{}", view.namespace, view.name);
     let fields = [field("pod", name), field("address", runs.address), field("ready", runs.state.is_ready())];
     shared.host.observe("kubelet.pod", &fields);
-    Ok(())
+    Ok(status)
+}
+
+/// Does a status say something else than the one that was reported?
+fn contradicts(status: &Value, reported: &Value) -> bool {
+    ["phase", "hostIP", "podIP", "podIPs"].iter().any(|part| status[part] != reported[part])
 }

@@ -109,6 +109,43 @@ async fn the_lease_is_renewed_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_write_of_its_node_and_pods_is_corrected_at_the_next_tick() {
+    let stage = Stage::new(Flaws::none()).await;
+    *stage.stub.pods.lock().unwrap() = vec![pod("web", "ravelin.test/http")];
+    let _running = stage.start(stage.config()).await;
+    let mut node = stage.request("POST /api/v1/nodes").await;
+    let pod_status = "PATCH /api/v1/namespaces/default/pods/web/status";
+    let mut web = pod("web", "ravelin.test/http");
+    web["status"] = stage.request(pod_status).await["status"].clone();
+    let asked = |line: &str| {
+        let requests = stage.stub.requests.lock().unwrap();
+        requests.iter().filter(|(asked, _)| asked == line).map(|(_, body)| body.clone()).collect::<Vec<_>>()
+    };
+    let node_status = "PATCH /api/v1/nodes/n1/status";
+    let event = |object: &Value, version: &str| {
+        let mut object = object.clone();
+        object["metadata"]["resourceVersion"] = json!(version);
+        stage.stub.change(&json!({ "type": "MODIFIED", "object": object }));
+    };
+    // Nothing is said while nobody contradicts.
+    event(&node, "2");
+    event(&web, "3");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((asked(node_status).len(), asked(pod_status).len()), (0, 1));
+
+    let (right, address) = (node["status"]["addresses"].clone(), web["status"]["podIP"].clone());
+    node["status"]["addresses"] = json!([{ "type": "InternalIP", "address": "10.0.0.66" }]);
+    web["status"]["podIP"] = json!("10.0.0.66");
+    event(&node, "4");
+    event(&web, "5");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!((asked(node_status).len(), asked(pod_status).len()), (0, 1), "not before the tick");
+    tokio::time::sleep(Duration::from_millis(10_050)).await;
+    assert_eq!(asked(node_status)[0]["status"]["addresses"], right);
+    assert_eq!(asked(pod_status)[1]["status"]["podIP"], address);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_pod_ends_and_is_reported_gone() {
     let stage = Stage::new(Flaws::none()).await;
     *stage.stub.pods.lock().unwrap() = vec![pod("web", "ravelin.test/http")];

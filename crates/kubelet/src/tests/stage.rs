@@ -1,6 +1,8 @@
 //! A network with a stub apiserver, and what a kubelet needs to run on it.
 
-use crate::{ApiserverTarget, Authentication, Authorization, Kubelet, KubeletConfig, Running, Serving};
+use crate::{
+    ApiserverTarget, Authentication, Authorization, Caches, Kubelet, KubeletConfig, Running, Serving,
+};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -116,6 +118,7 @@ impl Stage {
             version: "v1.33.0".to_owned(),
             lease_renew_interval: Duration::from_secs(10),
             lease_duration_seconds: 40,
+            status_update_interval: Some(Duration::from_secs(10)),
             runtime: self.runtime.clone(),
         }
     }
@@ -216,6 +219,9 @@ impl Stub {
             "GET /api/v1/pods" => {
                 let items = self.pods.lock().unwrap().clone();
                 sent = json!({ "kind": "PodList", "metadata": { "resourceVersion": "1" }, "items": items });
+            }
+            "GET /api/v1/nodes" => {
+                sent = json!({ "kind": "NodeList", "metadata": { "resourceVersion": "1" }, "items": [] });
             }
             "GET /api/v1/namespaces/default/services/kubernetes" => {
                 sent = json!({ "spec": { "clusterIP": "10.96.0.1", "ports": [{ "port": 443 }] } });

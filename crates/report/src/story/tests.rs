@@ -15,7 +15,7 @@ fn told(chapters: Vec<Chapter>) -> String {
     let mut report = report();
     report.cluster.provenance = json!({
         "settings": [],
-        "defaulted": [{"component": "kubelet", "key": "authentication.anonymous.enabled", "value": "true"}],
+        "defaulted": [],
     });
     let page = Page { width: 90, colour: false, repeat: "ravelin simulate --seed 42" };
     story(&told, &report, &page)
@@ -40,8 +40,8 @@ fn a_story_says_who_did_what_what_it_gave_and_what_would_have_stopped_it() {
     let text = told(vec![Chapter { tactic: "relay".into(), began: Duration::from_secs(4), steps }]);
     let expected = "
 1. relay, from 4.000 s
-   The impostor ends the connection itself, passes the request on, changed and without
-   the client's credential, and the answer back, changed.
+   The impostor ends the connection itself, passes the request on, changed and without the
+   client's credential, and the answer back, changed.
    control-plane:40091 > node-1:10250  (access)
        +0 ms  took the server's place
       +12 ms  request_secret broken: read the request: /logs
@@ -53,14 +53,17 @@ fn a_story_says_who_did_what_what_it_gave_and_what_would_have_stopped_it() {
    What would have stopped it: server certificate verification
      kube-apiserver --kubelet-certificate-authority (the CA that signs kubelets'
      certificates): no file sets it
+     kubelet serverTLSBootstrap (true, or tlsCertFile with a certificate of that CA): no
+     file sets it
+
+Repeat with
+  ravelin simulate --seed 42
 ";
     assert!(text.contains(expected), "{text}");
     for piece in [
         "apiserver-to-kubelet/logs/impostor@direct  seed 42\n",
         "The path      The apiserver asks a node's kubelet for a container's log (kubectl logs).\n",
         "  Q request_secret      broken          the attacker reads the request (false-kubelet)\n",
-        "no file sets it; by default it is true",
-        "\nRepeat with\n  ravelin simulate --seed 42\n",
     ] {
         assert!(text.contains(piece), "{piece:?} in\n{text}");
     }

@@ -1,6 +1,6 @@
 //! What an attacker touches that owns machines, and what one can do that sees nothing.
 
-use super::{APISERVER, at, config, connect, echo, ip, owning, play, say, until};
+use super::{APISERVER, at, connect, echo, ip, owning, play, say, until};
 use crate::*;
 use ravelin_host::{Flaw, Flaws};
 use std::io;

@@ -40,6 +40,7 @@ fn spec(bound: Option<Bound>) -> TokenSpec {
         audiences: Vec::new(),
         bound,
         seconds: 600,
+        warn_after_seconds: None,
     }
 }
 
@@ -150,6 +151,27 @@ fn a_token_ends_with_what_it_is_bound_to() {
         (other_account, Some(AccountGone)),
     ] {
         assert_eq!(verify(&token(&issuer(), &spec), 1_000).err(), refused, "{spec:?}");
+    }
+}
+
+#[test]
+fn what_is_being_deleted_keeps_a_token_good_for_a_minute() {
+    let token = token(&issuer(), &spec(Some(Bound::Pod { pod: reference("p", "u2"), node: None })));
+    let with = |deleted: &str| {
+        let mut pod = named("default", "p", "u2");
+        pod["metadata"]["deletionTimestamp"] = json!(deleted);
+        let objects = Objects::default().with("serviceaccounts", named("default", "bob", "u1"));
+        objects.with("pods", pod)
+    };
+    for (now, deleted, refused) in [
+        (1_000, "1970-01-01T00:16:40Z", false),
+        (1_060, "1970-01-01T00:16:40Z", false),
+        (1_061, "1970-01-01T00:16:40Z", true),
+        (1_000, "1970-01-01T01:00:00Z", false),
+        (1_000, "soon", true),
+    ] {
+        let verified = issuer().verify(&token, &[], (at(now), &with(deleted)));
+        assert_eq!(verified.err().is_some(), refused, "{now} {deleted}");
     }
 }
 
