@@ -69,6 +69,21 @@ impl Run {
         self
     }
 
+    /// Only these attackers.
+    pub fn attackers(mut self, attackers: &[Attacker]) -> Self {
+        self.0.attackers = attackers.iter().map(|attacker| attacker.name().to_owned()).collect();
+        self
+    }
+
+    /// Only who is on the wire and has no credentials, on the paths that have an honest client.
+    pub fn on_the_wire(mut self) -> Self {
+        let attackers = [Attacker::Eavesdropper, Attacker::Impostor];
+        self.0.attackers = attackers.map(|attacker| attacker.name().to_owned()).into();
+        let paths = Path::ALL.into_iter().filter(|path| !path.is_asked_directly());
+        self.0.paths = paths.map(|path| path.name().to_owned()).collect();
+        self
+    }
+
     /// With the trace's lines, and not only their hash.
     pub fn with_trace(mut self) -> Self {
         self.0.want_trace = true;

@@ -6,7 +6,9 @@ mod determinism;
 mod fixes;
 mod gate;
 mod honesty;
+mod interop;
 mod model;
+mod scenario_files;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?

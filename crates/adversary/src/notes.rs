@@ -71,6 +71,11 @@ impl<'a> Notes<'a> {
         self.attempt.borrow_mut().gains.push(gain);
     }
 
+    /// What was gained could break this, but nobody answered who takes it.
+    pub fn out_of_reach(&self, property: Property) {
+        self.attempt.borrow_mut().out_of_reach.push(property);
+    }
+
     /// An honest party refused.
     pub fn refused(&self, flow: &str, by: Protection, text: impl Into<String>, aims: &[Property]) {
         let text = text.into();

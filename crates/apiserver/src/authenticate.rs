@@ -1,4 +1,4 @@
-//! Who is asking: by client certificate, by bearer token, or nobody in particular.
+//! Who is asking: by a front proxy's word, client certificate, bearer token, or nobody in particular.
 //!
 //! The order and the failures are those of `apiserver/pkg/authentication/request/union`: the
 //! first good credential counts; where one was shown and none is good the answer is 401, also
@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ravelin_auth::{Lookup, UserInfo, token, x509};
 use ravelin_host::Flaw;
-use ravelin_pki::{danger_unverified_client, verify_client};
+use ravelin_pki::{TrustAnchors, VerifiedPeer, danger_unverified_client, verify_client};
 use ravelin_transport::PeerInfo;
 
 /// No credential is good.
@@ -31,7 +31,7 @@ pub(crate) fn authenticate(
     peer: &PeerInfo,
 ) -> Result<UserInfo, Unauthenticated> {
     let mut refused = false;
-    for shown in [certificate(server, peer), bearer(server, headers)] {
+    for shown in [front_proxy(server, headers, peer), certificate(server, peer), bearer(server, headers)] {
         match shown {
             Shown::Good(user) => return Ok(user),
             Shown::Bad => refused = true,
@@ -45,6 +45,16 @@ pub(crate) fn authenticate(
     if server.config.anonymous && !refused { Ok(UserInfo::anonymous()) } else { Err(Unauthenticated) }
 }
 
+fn front_proxy(server: &Server, headers: &HeaderMap, peer: &PeerInfo) -> Shown {
+    let Some(config) = server.config.front_proxy.as_ref().filter(|_| !peer.chain.is_empty()) else {
+        return Shown::Nothing;
+    };
+    match verified(server, peer, &config.client_ca) {
+        Some(proxy) if config.allows(&proxy) => config.user(headers).map_or(Shown::Nothing, Shown::Good),
+        _ => Shown::Bad,
+    }
+}
+
 /// The chain is judged for each request, so that a certificate that expires on an open connection
 /// no longer counts.
 fn certificate(server: &Server, peer: &PeerInfo) -> Shown {
@@ -56,10 +66,12 @@ fn certificate(server: &Server, peer: &PeerInfo) -> Shown {
         return claimed.as_ref().and_then(x509::user).map_or(Shown::Bad, Shown::Good);
     }
     let Some(anchors) = &server.config.client_ca else { return Shown::Nothing };
-    match verify_client(&peer.chain, anchors, server.host.now()) {
-        Ok(peer) => x509::user(&peer).map_or(Shown::Bad, Shown::Good),
-        Err(_) => Shown::Bad,
-    }
+    let peer = verified(server, peer, anchors);
+    peer.as_ref().and_then(x509::user).map_or(Shown::Bad, Shown::Good)
+}
+
+fn verified(server: &Server, peer: &PeerInfo, anchors: &TrustAnchors) -> Option<VerifiedPeer> {
+    verify_client(&peer.chain, anchors, server.host.now()).ok()
 }
 
 fn bearer(server: &Server, headers: &HeaderMap) -> Shown {

@@ -8,6 +8,7 @@
 use crate::answer;
 use crate::authenticate::authenticate;
 use crate::authorization::Authorization;
+use crate::front_proxy;
 use crate::resources;
 use crate::server::{Asked, Server};
 use async_trait::async_trait;
@@ -74,7 +75,7 @@ impl Chain {
         peer: &PeerInfo,
         seen: &mut Seen,
     ) -> Result<Response, Status> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or_default();
         let info = RequestInfo::parse(head.method.as_str(), head.uri.path(), query)
             .map_err(|bad| Status::bad_request(bad.to_string()))?;
@@ -86,6 +87,7 @@ impl Chain {
             }
         };
         seen.user.clone_from(&user.name);
+        front_proxy::clear(&mut head.headers, self.server.config.front_proxy.as_ref());
         refuse_impersonation(&head.headers)?;
         let permit = self.permit(user, (&info, &head.headers))?;
         let asked = Asked {

@@ -1,5 +1,6 @@
 //! What an apiserver is told.
 
+use crate::front_proxy::FrontProxyConfig;
 use ipnet::IpNet;
 use ravelin_auth::token::ServiceAccountKeys;
 use ravelin_pki::{Identity, ServerTrust, TrustAnchors};
@@ -22,6 +23,8 @@ pub struct ApiserverConfig {
     pub tls: Identity,
     /// Who issues client certificates (`--client-ca-file`); with `None` they count for nothing.
     pub client_ca: Option<TrustAnchors>,
+    /// Whose word about others counts; with `None` nobody's.
+    pub front_proxy: Option<FrontProxyConfig>,
     /// May one ask without a credential (`--anonymous-auth`)?
     pub anonymous: bool,
     /// Are bootstrap tokens good (`--enable-bootstrap-token-auth`)?

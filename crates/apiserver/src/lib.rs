@@ -7,7 +7,7 @@
 //! it meets the rest of the cluster over sockets alone.
 //!
 //! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
-//! impersonation (refused), the audit log, front proxies, aggregation, protobuf.
+//! impersonation (refused), the audit log, aggregation, protobuf.
 
 mod admit;
 mod answer;
@@ -15,6 +15,7 @@ mod authenticate;
 mod authorization;
 mod chain;
 mod config;
+mod front_proxy;
 mod patience;
 mod proxy;
 mod resources;
@@ -26,6 +27,7 @@ pub mod store;
 mod tests;
 
 pub use config::{ApiserverConfig, AuthorizationMode, KubeletClientConfig, TokenLives};
+pub use front_proxy::FrontProxyConfig;
 pub use ravelin_auth::token::ServiceAccountKeys;
 pub use start::{Apiserver, Running, StartError};
 pub use store::{Key, Store, render};

@@ -86,7 +86,8 @@ impl Apiserver {
         let local = listener.local();
         let mut tls = TlsServer::new(config.tls.clone());
         // Without a client CA the real server asks for no certificate either.
-        if config.client_ca.is_some() || host.flaws().has(Flaw::ApiserverTrustsAnyClientCertificate) {
+        let asks = config.client_ca.is_some() || config.front_proxy.is_some();
+        if asks || host.flaws().has(Flaw::ApiserverTrustsAnyClientCertificate) {
             tls = tls.with_client_certificates();
         }
         let tls = Arc::new(tls);

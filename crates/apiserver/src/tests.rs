@@ -5,5 +5,6 @@ mod stage;
 mod access;
 mod egress;
 mod flaws;
+mod front_proxy;
 mod insecure;
 mod objects;

@@ -1,18 +1,19 @@
 //! What a simulation's wire carried, as [`Capture`] holds it.
 
 use crate::model::{Capture, CapturedPacket};
+use crate::stage::Stage;
 use ravelin_cluster::Demo;
 use ravelin_host::SessionSecret;
 use ravelin_sim::{Flags, PacketRecord, Segment, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::stage::Stage;
-
 /// The names of the pods that run, by address: only the cluster knows them.
 pub fn pod_names(stage: &Stage) -> Vec<(IpAddr, String)> {
     let pods = [Demo::Web, Demo::Logger, Demo::Client].map(|demo| stage.all_pods(demo));
-    pods.into_iter().flatten().map(|pod| (pod.address, pod.name)).collect()
+    let demo = pods.into_iter().flatten().map(|pod| (pod.address, pod.name));
+    let tenant = stage.cluster.tenant().map(|tenant| (tenant.address, tenant.name));
+    demo.chain(tenant).collect()
 }
 
 /// All packets so far.

@@ -10,6 +10,12 @@ use std::time::Duration;
 /// The shortest life of a token that can be asked for (`TokenRequest`: 10 minutes).
 const SHORTEST_LIFE: Duration = Duration::from_secs(600);
 
+/// How long after the boot an attacker waits until all that it holds is what it should be: a stolen
+/// token has to expire first.
+pub fn ripening(attacker: Attacker) -> Duration {
+    if attacker == Attacker::TokenThief { SHORTEST_LIFE } else { Duration::ZERO }
+}
+
 /// A token of a probe's service account that is no longer, or nowhere here, good.
 pub struct StaleToken {
     /// The account, as the apiserver calls it.

@@ -2,7 +2,7 @@
 //! machines reach each other.
 
 use ravelin_cluster::Layout;
-use ravelin_sim::Untrusted;
+use ravelin_sim::{Trace, Untrusted};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -37,6 +37,23 @@ impl Places {
             }
         }
         Self { known, untrusted }
+    }
+
+    /// The same, with the names of the pods that got these addresses, as the trace has them.
+    pub fn with_pods(mut self, trace: &Trace) -> Self {
+        for line in trace.iter().filter(|line| line.contains("\"kind\":\"kubelet.pod\"")) {
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            let address = event["address"].as_str().and_then(|address| address.parse().ok());
+            let pod = event["pod"].as_str().and_then(|pod| pod.rsplit('/').next());
+            let machine = address.and_then(|address: IpAddr| self.known.get_mut(&address));
+            if let (Some((name, _)), Some(pod)) = (machine, pod) {
+                // A pod on its node's own network has the node's address, and not its name.
+                if name.contains("-pod-") {
+                    pod.clone_into(name);
+                }
+            }
+        }
+        self
     }
 
     /// Every machine: its address and its name.

@@ -105,14 +105,17 @@ fn assemble(request: &SimulateRequest, layout: &Layout, finished: &[(Attacker, U
     let mut trace = RunTrace::new(request.want_trace);
     for (attacker, run) in finished {
         let untrusted = Untrusted { access: request.untrusted.0, fabric: request.untrusted.1 };
-        let (places, beginnings) = (Places::of(layout, untrusted), Beginnings::of(&run.trace));
+        let places = Places::of(layout, untrusted).with_pods(&run.trace);
+        let beginnings = Beginnings::of(&run.trace);
         let (first_story, first_verdict) = (stories.len(), report.verdicts.len());
         for path in &run.paths {
             let egress = egress_of(run, path);
             note_state(&mut report, path_state(egress, path));
             let unknown = unknown_for(&report.cluster.unknown_effect, path);
             if path.state == model::PathOutcome::Works || !unknown.is_empty() {
-                report.verdicts.push(verdict::verdict(*attacker, egress, path, &unknown));
+                let mut verdict = verdict::verdict(*attacker, egress, path, &unknown);
+                name_machines(&mut verdict, &places);
+                report.verdicts.push(verdict);
             }
             stories.push(story::story((*attacker, egress), path, &places, &beginnings));
         }
@@ -128,6 +131,14 @@ fn assemble(request: &SimulateRequest, layout: &Layout, finished: &[(Attacker, U
     let (sha256, trace_lines) = trace.finish();
     report.trace_sha256 = sha256;
     Simulated { report, trace_lines, captures: Vec::new(), stories }
+}
+
+/// Evidence names machines by their names.
+fn name_machines(verdict: &mut model::Verdict, places: &Places) {
+    for evidence in verdict.properties.values_mut().flat_map(|found| &mut found.evidence) {
+        evidence.flow = places.named(&evidence.flow);
+        evidence.text = places.named(&evidence.text);
+    }
 }
 
 /// How the path's connections leave.

@@ -4,7 +4,7 @@ use crate::model::{Chapter, Property, Step, StepKind, Story};
 use crate::places::Places;
 use crate::unit::{PathRun, Round};
 use ravelin_adversary::Attacker;
-use ravelin_oracle::{Canary, Finding, Handed, Learned, Observed, Protection, judge};
+use ravelin_oracle::{Canary, Finding, Handed, Learned, Observed, Protection, judge, not_genuine};
 use ravelin_sim::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -73,7 +73,8 @@ fn steps(seen: &Observed, places: &Places) -> Vec<Step> {
         }
     }
     for call in &seen.calls {
-        page.step(call.at, &call.flow, handed(&call.handed), StepKind::Handed);
+        let genuine = not_genuine(call, &seen.issued).is_none();
+        page.step(call.at, &call.flow, handed(&call.handed, genuine), StepKind::Handed);
     }
     for (property, found) in &judged {
         for finding in &found.broken {
@@ -118,7 +119,9 @@ impl Page<'_> {
             return;
         }
         let segment = self.places.segment(flow).map(str::to_owned);
-        let (flow, text) = (self.places.named(flow), self.places.named(&text));
+        // An error is told as its caller saw it.
+        let text = if kind == StepKind::Handed { text } else { self.places.named(&text) };
+        let flow = self.places.named(flow);
         self.steps.push(Step { at, flow, segment, text, kind });
     }
 
@@ -151,8 +154,9 @@ fn quoted(finding: &Finding, learned: &[Learned], canary: &Canary) -> String {
     format!("{}: {}{more}", finding.text, cut.trim())
 }
 
-fn handed(handed: &Handed) -> String {
+fn handed(handed: &Handed, genuine: bool) -> String {
     match handed {
+        Handed::Success(body) if genuine => format!("was handed the genuine answer, {} bytes", body.len()),
         Handed::Success(body) => format!("was handed {} bytes as success", body.len()),
         Handed::Error { text, .. } => format!("was handed an error: {text}"),
         Handed::Nothing => "was handed nothing before its deadline".into(),

@@ -21,8 +21,11 @@ use std::time::Duration;
 
 /// How long the cluster gets to boot, in simulated time. What is not ready then has failed.
 const BOOT: Duration = Duration::from_secs(120);
-/// The simulated time that each use of a path gets, so that leaving one out moves no other.
-const SLOT: Duration = Duration::from_secs(30);
+/// The simulated time that each use of a path gets, so that leaving one out moves no other; with
+/// tunnels, which have to be cut and opened again, it is more.
+const SLOT: Duration = Duration::from_secs(10);
+const SLOT_WITH_TUNNELS: Duration = Duration::from_secs(30);
+
 /// How often a path is tried after the faults have healed, and the pause between two tries: with
 /// the probes' own deadlines it has some three minutes.
 const HEALING_ATTEMPTS: u32 = 12;
@@ -195,11 +198,13 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played
             return (egress, failed.collect(), Vec::new());
         }
     };
+    let slot = if stage.cluster.tunnels().is_some() { SLOT_WITH_TUNNELS } else { SLOT };
+    let begin = BOOT + holdings::ripening(plan.attacker);
     let mut paths = Vec::new();
     let plays = plan.paths.iter().copied().map(|path| {
         let earlier = Path::ALL.iter().take_while(|known| **known != path);
         let slots = earlier.map(|earlier| slots(plan.attacker, *earlier)).sum::<u32>();
-        PathPlay { stage: &stage, plan: &plan, tampering, path, first: BOOT + SLOT * slots }
+        PathPlay { stage: &stage, plan: &plan, tampering, path, slot, first: begin + slot * slots }
     });
     let attacks = async {
         for play in plays.clone() {
@@ -249,6 +254,7 @@ struct PathPlay<'a> {
     plan: &'a UnitPlan,
     tampering: &'a dyn Tampering,
     path: Path,
+    slot: Duration,
     first: Duration,
 }
 
@@ -288,7 +294,7 @@ impl PathPlay<'_> {
     /// Waits for a slot of this path and starts its cell.
     async fn slot(&self, number: usize, name: &str) -> Secrets {
         let number = u32::try_from(number).unwrap_or(u32::MAX).min(slots(self.plan.attacker, self.path) - 1);
-        let due = self.first + SLOT * number;
+        let due = self.first + self.slot * number;
         let now = self.stage.world.elapsed();
         tokio::time::sleep(due.saturating_sub(now)).await;
         self.stage.world.enter_cell(&format!("{}/{name}", self.path));

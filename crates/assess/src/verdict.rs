@@ -63,9 +63,11 @@ fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) ->
     if !held.evidence.is_empty() && !(unexposed && run.waits_for_packets) {
         return trimmed(held);
     }
-    if unexposed {
+    let out_of_reach = run.rounds.iter().any(|round| round.seen.attempt.out_of_reach.contains(&property));
+    if unexposed || out_of_reach {
         let mut verdict = PropertyVerdict::new(State::NotExposed);
         verdict.counted = Some(0);
+        verdict.reason = out_of_reach.then(|| "nobody whom it reaches takes what it gained".to_owned());
         return verdict;
     }
     let mut verdict = PropertyVerdict::new(State::Untested);

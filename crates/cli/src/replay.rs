@@ -38,9 +38,10 @@ fn attempt(options: &Replay, console: &mut Console<'_>) -> Result<Status, Refuse
     let mut told = 0;
     for line in text.lines() {
         let event = parse(line).expect("every line was read before");
-        let Some(said) = player.event(&event) else { continue };
+        let Some(lines) = player.event(&event) else { continue };
         told += 1;
-        if !print(console, &format!("{}\n", ravelin_report::harmless(&said)))? {
+        let lines: String = lines.iter().map(|line| ravelin_report::harmless(line) + "\n").collect();
+        if !print(console, &lines)? {
             return Ok(Status::Ran);
         }
         if options.step && !player.may_go_on(&mut console.input) {
@@ -99,8 +100,9 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// What is told of an event; nothing where the options leave it out.
-    fn event(&mut self, event: &Value) -> Option<String> {
+    /// What is told of an event, after the headings that it comes under; nothing where the options
+    /// leave it out.
+    fn event(&mut self, event: &Value) -> Option<Vec<String>> {
         let kind = event["kind"].as_str().unwrap_or_default();
         match kind {
             "simulation" => {
@@ -148,10 +150,10 @@ impl<'a> Player<'a> {
             && fits(&self.options.kind, kind)
     }
 
-    fn with_heading(&mut self, said: String) -> String {
+    fn with_heading(&mut self, said: String) -> Vec<String> {
         let mut lines = std::mem::take(&mut self.heading);
         lines.push(said);
-        lines.join("\n")
+        lines
     }
 
     /// Waits for the reader: false where it wants no more.

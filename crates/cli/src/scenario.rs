@@ -64,7 +64,9 @@ type Refused = (Status, Vec<String>);
 pub(crate) fn run(options: &ScenarioOptions, console: &mut Console<'_>) -> Status {
     let shown = match &options.what {
         What::List => recorded().map(|all| (ravelin_scenario::listed(&all), Status::Ran)),
-        What::Run { names, seed, .. } => chosen(names).and_then(|chosen| run_them(&chosen, *seed)),
+        What::Run { names, seed, .. } => {
+            chosen(names).and_then(|chosen| run_them(&chosen, (*seed, &console.commit)))
+        }
         What::Explain { name, seed } => one(name).and_then(|scenario| explain(&scenario, *seed)),
     };
     match shown {
@@ -141,10 +143,10 @@ fn read(name: &str) -> Result<String, String> {
     }
 }
 
-fn run_them(chosen: &[Scenario], seed: u64) -> Result<(String, Status), Refused> {
+fn run_them(chosen: &[Scenario], (seed, commit): (u64, &str)) -> Result<(String, Status), Refused> {
     let runnable: Vec<&Scenario> = chosen.iter().filter(|scenario| scenario.waits_for.is_none()).collect();
     let outcomes = outcomes(&runnable, seed)?;
-    let mut text = String::new();
+    let mut text = format!("seed {seed}, commit {commit}\n\n");
     for (scenario, outcome) in runnable.iter().zip(&outcomes) {
         text.push_str(&ravelin_scenario::summarised(scenario, outcome));
         text.push('\n');

@@ -84,6 +84,16 @@ impl Material {
         Some(self.anchors(&file))
     }
 
+    /// Whom the apiserver believes front proxies' certificates of. There is no front proxy: where no
+    /// other option names the file, nobody holds a certificate of its authority.
+    pub fn front_proxy_anchors(&mut self, file: &str) -> TrustAnchors {
+        let names = &self.names;
+        let signers = [&names.signer, &names.kubelet_client_signer, &names.kubelet_serving_signer];
+        let others = signers.into_iter().chain([&names.kubelet_verifier, &names.kubelet_clients]).flatten();
+        let shared = others.chain([&names.clients, &names.servers]).any(|name| name == file);
+        if shared { self.anchors(file) } else { TrustAnchors::nobody() }
+    }
+
     /// Whom kubelets believe client certificates of, if anybody.
     pub fn kubelet_client_anchors(&mut self) -> Option<TrustAnchors> {
         let file = self.names.kubelet_clients.clone()?;

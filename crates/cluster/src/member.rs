@@ -3,7 +3,7 @@
 use ravelin_client::ClientConfig;
 use ravelin_host::HostRef;
 use ravelin_kubelet::{self as kubelet, Kubelet, KubeletConfig};
-use ravelin_runtime::{Builtin, Sandbox};
+use ravelin_runtime::Builtin;
 use ravelin_tunnel::{SshNodeConfig, SshNodeServer};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub(crate) struct MemberPlan {
 
 /// What runs on a node.
 pub(crate) struct Components {
-    kubelet: Option<kubelet::Running>,
-    runtime: Arc<Builtin>,
+    pub(crate) kubelet: Option<kubelet::Running>,
+    pub(crate) runtime: Arc<Builtin>,
     _proxy: Option<ravelin_proxy::Proxy>,
     _ssh: Option<SshNodeServer>,
 }
@@ -40,16 +40,6 @@ impl Components {
     /// Nothing runs.
     pub(crate) fn none() -> Self {
         Self { kubelet: None, runtime: Arc::default(), _proxy: None, _ssh: None }
-    }
-
-    /// The kubelet, where it could listen.
-    pub(crate) fn kubelet(&self) -> Option<&kubelet::Running> {
-        self.kubelet.as_ref()
-    }
-
-    /// What a pod that runs here was started from.
-    pub(crate) fn sandbox(&self, uid: &str) -> Option<Sandbox> {
-        self.runtime.sandbox(uid)
     }
 
     /// Starts a node's components. One that cannot listen does not run: its node shows it.

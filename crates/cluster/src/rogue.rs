@@ -51,7 +51,7 @@ impl Cluster {
         let node = self.layout.rogue().ok_or("no node of this cluster is the attacker's")?;
         let member = &self.members[node];
         let running = member.running.borrow();
-        let kubelet = running.kubelet().filter(|kubelet| kubelet.is_registered());
+        let kubelet = running.kubelet.as_ref().filter(|kubelet| kubelet.is_registered());
         let config = kubelet.and_then(kubelet::Running::client_config);
         let config = config.ok_or_else(|| self.why_not_joined(node))?;
         let Credential::Certificate(client) = config.credential else {

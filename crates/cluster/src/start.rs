@@ -10,7 +10,8 @@ use crate::ports::Ports;
 use crate::tenant::{self, TENANT_NAMESPACE};
 use async_trait::async_trait;
 use ravelin_apiserver::{
-    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, ServiceAccountKeys, Store, TokenLives,
+    Apiserver, ApiserverConfig, AuthorizationMode, FrontProxyConfig, KubeletClientConfig, ServiceAccountKeys,
+    Store, TokenLives,
 };
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
@@ -20,7 +21,6 @@ use ravelin_pki::{San, ServerTrust, Subject};
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
 use ravelin_tunnel::{HostKeyPolicy, SshConfig, SshKey, SshTunneler, UnknownNode};
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -210,6 +210,13 @@ impl<'a> Setup<'a> {
             advertise: self.base.server,
             tls: self.material.apiserver(facts.names.clone()),
             client_ca: self.material.client_anchors(self.config),
+            front_proxy: apiserver.request_header.as_ref().map(|given| FrontProxyConfig {
+                client_ca: self.material.front_proxy_anchors(given.client_ca_file.as_str()),
+                allowed_names: given.allowed_names.clone(),
+                username_headers: given.username_headers.clone(),
+                group_headers: given.group_headers.clone(),
+                extra_headers_prefixes: given.extra_headers_prefix.clone(),
+            }),
             anonymous: apiserver.anonymous_auth,
             bootstrap_tokens: apiserver.enable_bootstrap_token_auth,
             static_tokens: self.bootstrap.file(self.config),

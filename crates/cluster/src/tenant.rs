@@ -69,7 +69,7 @@ impl Cluster {
         let node = self.tenant_node();
         let name = pod_name(self.node_name(node));
         let pod = self.running_pod((TENANT_NAMESPACE, &name), node)?;
-        let sandbox = self.members[node].running.borrow().sandbox(&uid(&pod));
+        let sandbox = self.members[node].running.borrow().runtime.sandbox(&uid(&pod));
         let sandbox = sandbox.ok_or_else(|| format!("{name} does not run"))?;
         let address = pod["status"]["podIP"].as_str().and_then(|ip| ip.parse().ok());
         let address = address.ok_or_else(|| format!("{name} has no address"))?;

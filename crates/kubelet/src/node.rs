@@ -69,8 +69,8 @@ pub(crate) fn is_current(node: &Value, host: &HostRef, config: &KubeletConfig) -
     let is_ready = object::list(node, "status.conditions")
         .iter()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
-    let same = |part: &&str| node["status"][part] == wanted["status"][part];
-    is_ready && ["addresses", "daemonEndpoints"].iter().all(|part| same(&part))
+    let same = |part: &str| node["status"][part] == wanted["status"][part];
+    is_ready && ["addresses", "daemonEndpoints"].iter().all(|part| same(part))
 }
 
 /// Writes the node's status as this kubelet sees it.

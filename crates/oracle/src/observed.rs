@@ -87,6 +87,8 @@ pub struct Attempt {
     pub gains: Vec<Gain>,
     /// Who refused it.
     pub refusals: Vec<Refusal>,
+    /// What it could not go on to break, as no packet of its reaches whoever decides there.
+    pub out_of_reach: Vec<Property>,
     /// What happened, step by step, for people.
     pub story: Vec<(Duration, String)>,
 }

@@ -43,7 +43,7 @@ pub fn pcapng(report: &Report, captures: &[Capture]) -> Vec<u8> {
         }
         let comments = comments::of(report, capture);
         for (number, captured) in capture.packets.iter().enumerate() {
-            let comment = comments.get(&number).map(String::as_str);
+            let comments = comments.get(&number).map(Vec::as_slice).unwrap_or_default();
             packet::write(
                 &mut file,
                 captured,
@@ -51,7 +51,7 @@ pub fn pcapng(report: &Report, captures: &[Capture]) -> Vec<u8> {
                     interface: interfaces + captured.segment as u32,
                     began_unix_ns: capture.began_unix_ns,
                     moved_by,
-                    comment,
+                    comments,
                 },
             );
         }

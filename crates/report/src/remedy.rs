@@ -56,6 +56,16 @@ const COMPONENT_PORTS: &[Setting] = &[
     setting("kube-scheduler", "--bind-address", "127.0.0.1"),
 ];
 
+const NODE_NAMES: &[Setting] = &[setting(
+    "kube-apiserver",
+    "--enable-kubelet-cert-cn-validation",
+    "true, where the version has it (KEP-4872)",
+)];
+const NODES_CHANGE_THEMSELVES: &[Setting] = &[
+    setting("kube-apiserver", "--enable-admission-plugins", "with NodeRestriction"),
+    setting("kube-apiserver", "--authorization-mode", "Node,RBAC"),
+];
+
 const PROXY_NOTE: &str = "Kubernetes verifies no certificate when it passes requests on to nodes, pods and services, \
                           and no setting changes that: keep such requests off untrusted networks";
 const PLAIN_NOTE: &str = "the path is plain HTTP: nothing on it is encrypted or verified, and no setting changes \
@@ -71,44 +81,69 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
         authentication(path).filter(|_| broken.iter().any(|property| !sent.contains(property)))
     };
     let mut found = Vec::new();
-    let takes_place = matches!(
-        tactic,
-        "self-signed-certificate"
-            | "own-authority-certificate"
-            | "relay"
-            | "relay-with-credentials"
-            | "forge-http"
-            | "rewrite-http"
-    );
+    let takes_place = TAKE_THE_PLACE.contains(&tactic);
     if takes_place && egress == "ssh" {
         let note = "Kubernetes' SSH tunnels accept any host key, and no setting changes that";
         found.push(Check { name: "host key verification", settings: &[], note });
     }
+    if path.ends_with("/http") && (takes_place || tactic == "capture") {
+        found.push(Check { name: "encryption", settings: &[], note: PLAIN_NOTE });
+        return found;
+    }
+    let plain = |name| Check { name, settings: &[], note: "" };
     match tactic {
-        _ if path.ends_with("/http") && (takes_place || tactic == "capture") => {
-            found.push(Check { name: "encryption", settings: &[], note: PLAIN_NOTE });
+        "capture" => found.push(plain("encryption")),
+        "replay-connection" => found.push(plain("fresh handshake")),
+        "blind-injection" => found.push(plain("unpredictable sequence numbers")),
+        "forged-token" => found.push(plain("token verification")),
+        "stale-token" => {
+            found.extend(["token audience verification", "token expiry verification"].map(plain));
         }
-        "capture" => found.push(Check { name: "encryption", settings: &[], note: "" }),
-        "relay" | "relay-with-credentials" | "self-signed-certificate" | "own-authority-certificate" => {
-            found.push(server_certificate(path));
-            if tactic == "relay" {
-                found.extend(identity());
-            }
-        }
-        "ask-anonymously" => found.extend(identity()),
+        "certificate-without-its-key" => found.push(plain("proof of possession")),
         "self-signed-client-certificate" | "own-authority-client-certificate" => {
             found.push(client_certificate(path));
-            found.extend(identity());
         }
-        "certificate-without-its-key" => {
-            found.push(Check { name: "proof of possession", settings: &[], note: "" });
-            found.extend(identity());
+        "claim-the-address" => {
+            found.push(Check { name: "authorization", settings: NODES_CHANGE_THEMSELVES, note: "" });
         }
-        "replay-connection" => found.push(Check { name: "fresh handshake", settings: &[], note: "" }),
-        _ => found.extend(identity()),
+        _ if takes_place => found.push(server_certificate(path)),
+        _ => {}
+    }
+    if OTHER_NAMES.contains(&tactic) && path.starts_with("apiserver-to-kubelet/") {
+        found.push(Check { name: "node name verification", settings: NODE_NAMES, note: "" });
+    }
+    if tactic.starts_with("redirect") {
+        let note = "Kubernetes follows no redirect to another host since 1.14 (CVE-2018-1002102)";
+        found.push(Check { name: "no redirect is followed", settings: &[], note });
+    }
+    if !takes_place || tactic == "relay" {
+        found.extend(identity());
     }
     found
 }
+
+/// The tactics that answer in the server's place.
+const TAKE_THE_PLACE: [&str; 11] = [
+    "self-signed-certificate",
+    "own-authority-certificate",
+    "relay",
+    "relay-with-credentials",
+    "forge-http",
+    "rewrite-http",
+    "own-node-certificate",
+    "reassigned-address",
+    "redirect",
+    "redirect-with-own-certificate",
+    "redirect-with-former-certificate",
+];
+
+/// Those of them that show a genuine certificate of another node's.
+const OTHER_NAMES: [&str; 4] = [
+    "own-node-certificate",
+    "reassigned-address",
+    "redirect-with-own-certificate",
+    "redirect-with-former-certificate",
+];
 
 fn server_certificate(path: &str) -> Check {
     let name = "server certificate verification";

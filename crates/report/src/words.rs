@@ -87,6 +87,31 @@ pub(crate) fn tactic(name: &str) -> Option<&'static str> {
             "asks with a certificate in the client's name, of an own CA that bears the genuine one's name"
         }
         "certificate-without-its-key" => "presents the client's own certificate, with another key",
+        "own-node-certificate" => {
+            "ends the connection itself, with the genuine serving certificate of its own node, and answers in \
+             another node's name"
+        }
+        "reassigned-address" => {
+            "ends the connection itself, with a genuine serving certificate that it was issued when the server's \
+             address was its own, and answers"
+        }
+        "redirect" | "redirect-with-own-certificate" | "redirect-with-former-certificate" => {
+            "takes the server's place and answers with a redirect to another server, which the client is to ask \
+             with its own credentials"
+        }
+        "claim-the-address" => {
+            "changes the objects that say where the apiserver connects to, so that they lead to the attacker"
+        }
+        "own-credentials" => "asks with every credential that it holds, its own and those that it gained",
+        "forged-token" => "presents bearer tokens of its own making in the client's name",
+        "stale-token" => {
+            "presents genuine tokens of the client's that have expired, or are for another audience"
+        }
+        "blind-injection" => {
+            "sends resets and segments in the server's name, without seeing the connection's sequence numbers"
+        }
+        "ask-directly" => "asks the port itself for what is not its own, without and with what it holds",
+        "take-credentials" => "asks the port for credentials, and uses what it was given",
         _ => return None,
     })
 }
@@ -149,7 +174,7 @@ pub(crate) fn holding(property: Property) -> &'static str {
     match property {
         Property::RequestSecret => "the request",
         Property::ResponseSecret => "the genuine response",
-        Property::ResponseAuthentic => "the caller's belief in a response of its own",
+        Property::ResponseAuthentic => "a response of its own making that the caller takes for genuine",
         Property::RequestAuthentic => "the execution of a request that is not the client's",
         Property::CredentialSafe => "a credential of another's that works",
         Property::AccessControlled => "something that lies beyond its rights",

@@ -64,6 +64,8 @@ pub struct Pattern {
     pub(crate) fields: Vec<(String, String)>,
     /// Texts that the content, or a field, holds.
     pub(crate) contains: Vec<String>,
+    /// From when on, and until when, since time zero.
+    pub(crate) between: (Duration, Duration),
 }
 
 impl Pattern {
@@ -71,7 +73,8 @@ impl Pattern {
         let is = |(name, value): &(String, String)| fact.fields.get(name.as_str()) == Some(value);
         let holds =
             |text: &String| fact.content.contains(text) || fact.fields.values().any(|v| v.contains(text));
-        fact.kind == self.kind && self.fields.iter().all(is) && self.contains.iter().all(holds)
+        let in_time = (self.between.0..=self.between.1).contains(&fact.at);
+        fact.kind == self.kind && in_time && self.fields.iter().all(is) && self.contains.iter().all(holds)
     }
 }
 
@@ -87,6 +90,7 @@ mod tests {
             kind: "answer",
             fields: fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             contains: contains.iter().map(|text| (*text).to_owned()).collect(),
+            between: (Duration::ZERO, Duration::MAX),
         };
         assert!(pattern(&[("status", "200")], &["b"]).matches(&fact));
         for wrong in
@@ -95,6 +99,8 @@ mod tests {
             assert!(!wrong.matches(&fact), "{wrong:?}");
         }
         assert!(!Pattern { kind: "executed", ..pattern(&[], &[]) }.matches(&fact));
+        let late = (Duration::from_secs(1), Duration::MAX);
+        assert!(!Pattern { between: late, ..pattern(&[], &[]) }.matches(&fact));
         assert_eq!(fact.to_string(), "answer request=r status=200", "content is not shown");
     }
 }

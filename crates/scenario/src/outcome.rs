@@ -23,7 +23,7 @@ pub struct SideOutcome {
     pub seen: Vec<Seen>,
     /// Why a step could not be done at all.
     pub trouble: Option<String>,
-    /// The trace's SHA-256.
+    /// The SHA-256 of the simulation's trace.
     pub trace_sha256: String,
 }
 

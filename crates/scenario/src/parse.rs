@@ -39,6 +39,8 @@ pub(crate) fn scenario(reading: &mut Reading<'_>, root: &Node, file: &str) -> Sc
         control: control(reading, root, (&cluster, told_only)),
         cluster,
     };
+    check_hosts(reading, root, &scenario);
+    check_requests(reading, root, &scenario);
     if !scenario.evidence.iter().any(|evidence| evidence.attack != evidence.control) {
         reading.fail(
             root.line,
@@ -47,6 +49,50 @@ pub(crate) fn scenario(reading: &mut Reading<'_>, root: &Node, file: &str) -> Sc
         );
     }
     scenario
+}
+
+/// The hosts must be machines of the cluster, and an attacker's node not the only one.
+fn check_hosts(reading: &mut Reading<'_>, root: &Node, scenario: &Scenario) {
+    let nodes = scenario.cluster.nodes;
+    let known: Vec<String> = ["control-plane", "controllers", "operator", "user", "attacker"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain((1..=nodes).map(|number| format!("node-{number}")))
+        .collect();
+    for entry in root.entry("hosts").into_iter().flat_map(|hosts| hosts.node.entries()) {
+        if !known.contains(&entry.key) {
+            let problem = format!("is no machine here; accepted: {}", known.join(", "));
+            reading.fail(entry.line, &entry.key, problem);
+        }
+    }
+    if scenario.cluster.rogue_node && nodes < 2 {
+        let line = root.entry("cluster").map_or(root.line, |entry| entry.line);
+        reading.fail(line, "rogue-node", "needs 2 nodes or more: the last one is the attacker's");
+    }
+}
+
+/// Requests have names of their own, and evidence speaks of requests that there are.
+fn check_requests(reading: &mut Reading<'_>, root: &Node, scenario: &Scenario) {
+    let all = scenario.steps.iter().chain(&scenario.control.steps);
+    let mut names: Vec<&str> = Vec::new();
+    for step in all {
+        let Verb::Ask(ask) = &step.verb else { continue };
+        if names.contains(&ask.name.as_str()) {
+            reading.fail(root.line, "request", format!("two requests are called {:?}", ask.name));
+        }
+        names.push(&ask.name);
+    }
+    if scenario.waits_for.is_some() {
+        return;
+    }
+    let items = root.entry("evidence").map(|entry| entry.node.elements()).unwrap_or_default();
+    for (node, evidence) in items.iter().zip(&scenario.evidence) {
+        let asked = evidence.pattern.fields.iter().filter(|(field, _)| field == "request");
+        for (_, name) in asked.filter(|(_, name)| !names.contains(&name.as_str())) {
+            let problem = format!("no request is called {name:?}; accepted: {}", names.join(", "));
+            reading.fail(node.line, "request", problem);
+        }
+    }
 }
 
 fn reference(reading: &mut Reading<'_>, root: &Node) -> Reference {
@@ -253,7 +299,11 @@ fn wait(reading: &mut Reading<'_>, node: &Node) -> Wait {
 }
 
 fn evidence(reading: &mut Reading<'_>, node: &Node) -> Evidence {
-    reading.keys(node, "evidence", &["tell", "fact", "is", "contains", "attack", "control"]);
+    reading.keys(
+        node,
+        "evidence",
+        &["tell", "fact", "is", "contains", "after", "before", "attack", "control"],
+    );
     let kind = |text: &str| {
         let found = KINDS.iter().find(|(kind, _)| *kind == text);
         found.ok_or_else(|| KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", "))
@@ -274,6 +324,10 @@ fn evidence(reading: &mut Reading<'_>, node: &Node) -> Evidence {
         reading.switch(node, key).unwrap_or(false)
     };
     let (attack, control) = (expected("attack"), expected("control"));
-    let pattern = Pattern { kind, fields, contains };
+    let between = (
+        reading.parsed(node, "after", duration).unwrap_or(Duration::ZERO),
+        reading.parsed(node, "before", duration).unwrap_or(Duration::MAX),
+    );
+    let pattern = Pattern { kind, fields, contains, between };
     Evidence { tell: reading.required(node, "tell"), pattern, attack, control }
 }

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The most that is shown of a refusal, in characters.
-const MAX_SHOWN: usize = 160;
+const MAX_SHOWN: usize = 300;
 
 /// What proves who somebody is.
 enum Proof {

@@ -50,6 +50,9 @@ pub fn summarised(scenario: &Scenario, outcome: &Outcome) -> String {
         }
     }
     paragraph(&mut text, "    control: ", &scenario.control.change);
+    let short = |side: &SideOutcome| side.trace_sha256.chars().take(16).collect::<String>();
+    let (attack, control) = (short(&outcome.attack), short(&outcome.control));
+    let _ = writeln!(text, "    traces: attack {attack}, control {control}");
     text
 }
 

@@ -43,6 +43,8 @@ pub(crate) fn play(scenario: &Scenario, control: bool, seed: u64) -> Result<Side
     simulation.untrusted = Untrusted { access: setting.untrusted.0, fabric: setting.untrusted.1 };
     simulation.flaws = Flaws::danger(setting.flaws.iter().copied());
     simulation.conditions.limit = LIMIT;
+    let rogue = layout.rogue().map(|node| layout.members()[node].machine.name.clone());
+    simulation.owned = rogue.into_iter().collect();
     let topology = ravelin_assess::topology(&layout);
     let (steps, evidence) = (scenario.steps_of(control), scenario.evidence.clone());
     let patterns: Vec<Pattern> = evidence.iter().map(|evidence| evidence.pattern.clone()).collect();

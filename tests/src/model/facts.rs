@@ -227,7 +227,7 @@ const STATEMENTS: &[Statement] = &[
     ("anonymous", |f| f.anonymous),
     ("always-allow", |f| f.always_allow),
     ("node-restriction", |f| f.node_restriction),
-    ("insecure-port", |f| f.insecure_port.is_some()),
+    ("addresses-claimable", |f| !f.node_restriction || f.always_allow),
     ("insecure-port-reachable", |f| f.insecure_port == Some(true)),
     ("kubelet-listens", |f| f.kubelet_listens),
     ("kubelet-debugging", |f| f.kubelet_debugging),

@@ -2,9 +2,13 @@
 
 use super::{Attacker, Facts, Outcome, Property, State, Way};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// The tables, as an engineer reads them.
-const TABLES: &str = include_str!("rules.md");
+static TABLES: LazyLock<String> = LazyLock::new(|| {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model/rules.md");
+    std::fs::read_to_string(file).expect("the tables are part of the repository")
+});
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -56,12 +60,14 @@ impl Rules {
         }
     }
 
-    /// What a path is without an attacker.
+    /// What a path is before this attacker begins.
     ///
     /// # Panics
     /// Where no row fits.
-    pub fn outcome(&self, facts: &Facts, way: Way) -> Prediction<Outcome> {
-        let fits = |rule: &&Rule<Outcome>| rule.ways.contains(&way) && rule.is_true_of(facts);
+    pub fn outcome(&self, facts: &Facts, (way, attacker): (Way, Attacker)) -> Prediction<Outcome> {
+        let fits = |rule: &&Rule<Outcome>| {
+            rule.ways.contains(&way) && rule.attackers.contains(&attacker) && rule.is_true_of(facts)
+        };
         let rule = self.outcomes.iter().find(fits);
         rule.unwrap_or_else(|| panic!("no row for {way}")).prediction()
     }
@@ -126,7 +132,9 @@ fn table(section: &str) -> impl Iterator<Item = (usize, Vec<String>)> {
 }
 
 fn outcome(line: usize, cells: &[String]) -> Rule<Outcome> {
-    let [ways, when, then, because, source] = cells else { panic!("rules.md:{line}: five columns") };
+    let [ways, attackers, when, then, because, source] = cells else {
+        panic!("rules.md:{line}: six columns")
+    };
     assert!(is_listed(source), "rules.md:{line}: {source} is in no list of sources");
     let then = Outcome::named(then).unwrap_or_else(|| panic!("rules.md:{line}: what is {then}?"));
     Rule {
@@ -135,7 +143,7 @@ fn outcome(line: usize, cells: &[String]) -> Rule<Outcome> {
         by_chance: false,
         because: because.clone(),
         ways: ways_named(line, ways),
-        attackers: BTreeSet::new(),
+        attackers: attackers_named(line, attackers),
         properties: BTreeSet::new(),
         when: conditions(when),
     }
@@ -149,7 +157,6 @@ fn state(line: usize, cells: &[String]) -> Rule<State> {
     let by_chance = then.ends_with('*');
     let then = State::named(then.trim_end_matches('*'));
     let then = then.unwrap_or_else(|| panic!("rules.md:{line}: what state is this?"));
-    let attacker = |attacker: &Attacker| named(attackers, attacker.name());
     let property = |property: &Property| named(properties, property.letter());
     let rule = Rule {
         line,
@@ -157,7 +164,7 @@ fn state(line: usize, cells: &[String]) -> Rule<State> {
         by_chance,
         because: because.clone(),
         ways: ways_named(line, ways),
-        attackers: Attacker::ALL.iter().copied().filter(attacker).collect(),
+        attackers: attackers_named(line, attackers),
         properties: Property::ALL.iter().copied().filter(property).collect(),
         when: conditions(when),
     };
@@ -172,6 +179,13 @@ fn ways_named(line: usize, words: &str) -> BTreeSet<Way> {
     let ways: BTreeSet<Way> = Way::ALL.iter().copied().filter(|way| named(words, way.name())).collect();
     assert!(!ways.is_empty(), "rules.md:{line}: {words} is no path");
     ways
+}
+
+fn attackers_named(line: usize, words: &str) -> BTreeSet<Attacker> {
+    let is_named = |attacker: &Attacker| named(words, attacker.name());
+    let attackers: BTreeSet<Attacker> = Attacker::ALL.iter().copied().filter(is_named).collect();
+    assert!(!attackers.is_empty(), "rules.md:{line}: {words} is no attacker");
+    attackers
 }
 
 /// Is the name among the words? A word may be a group's, and a `*` at its beginning or end stands

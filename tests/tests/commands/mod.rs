@@ -58,7 +58,6 @@ fn help_tells_of_nothing_that_is_not_there() {
     let absent = [
         "--twins",
         "--fixes",
-        "--pcap",
         "--faults",
         "sarif",
         "junit",

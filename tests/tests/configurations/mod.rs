@@ -18,7 +18,7 @@ fn no_longer_works(path: &str, outcome: &str) -> [String; 3] {
 }
 
 fn run(files: &Files) -> Report {
-    Run::of(files.config(), SEED).simulate().report
+    Run::of(files.config(), SEED).on_the_wire().simulate().report
 }
 
 /// These files change exactly these cells.
@@ -171,7 +171,7 @@ fn separate_authorities_for_clients_and_servers_hold() {
 #[test]
 fn a_single_node_keeps_plain_http_inside_its_tunnel() {
     let config = Sample::LegacySshTunnels.config();
-    let cells = Run::of(config, SEED).nodes(1).cells();
+    let cells = Run::of(config, SEED).on_the_wire().nodes(1).cells();
     let mut held = Vec::new();
     for path in ["apiserver-to-pod/http@ssh", "apiserver-to-service/http@ssh"] {
         for property in ["request_secret", "response_secret"] {
@@ -183,7 +183,7 @@ fn a_single_node_keeps_plain_http_inside_its_tunnel() {
 
 #[test]
 fn an_attacker_among_the_nodes_sees_only_what_leaves_the_tunnels() {
-    let cells = Run::of(Sample::LegacySshTunnels.config(), SEED).untrusted_fabric().cells();
+    let cells = Run::of(Sample::LegacySshTunnels.config(), SEED).on_the_wire().untrusted_fabric().cells();
     for ((path, attacker), row) in &cells.0 {
         // A pod behind a random node's tunnel is reached between the nodes, and a kubelet that serves
         // anyone is asked directly.

@@ -11,7 +11,7 @@ use ravelin_sim::{Conditions, Latency, Untrusted};
 use std::time::Duration;
 
 /// When faults may begin, in seconds of simulated time: after the boot, and until the attacks end.
-const BEGIN: std::ops::Range<u64> = 125..3_900;
+const BEGIN: std::ops::Range<u64> = 125..1_500;
 
 /// One case.
 #[derive(Clone, Debug)]

@@ -147,7 +147,8 @@ pub fn calm(attackers: &'static [Attacker], ways: &'static [Path]) -> impl Strat
     (any::<u32>(), nodes, who, paths, (varies, set, chosen)).prop_map(
         move |(seed, nodes, (attacker, untrusted), paths, (varies, set, chosen))| Case {
             seed: u64::from(seed),
-            nodes,
+            // Of a single node there is none left to be honest.
+            nodes: nodes.max(if attackers[attacker] == Attacker::RogueNode { 2 } else { 1 }),
             attacker: attackers[attacker],
             untrusted,
             paths,

@@ -2,10 +2,12 @@
 
 use super::case::Case;
 use super::exercised::Exercised;
+use ravelin_adversary::Attacker as Attacks;
 use ravelin_assess::model::{PathOutcome, State as Found, Verdict};
-use ravelin_assess::{PathRun, run_unit, verdict_of};
+use ravelin_assess::{PathRun, UnitRun, run_unit, verdict_of};
 use ravelin_config::ClusterConfig;
 use ravelin_oracle::Property as Judged;
+use ravelin_sim::SimError;
 use ravelin_tests::model::{Attacker, Facts, Outcome, Prediction, Property, Rules, State, Way};
 
 /// How many more seeds may show what chance decides.
@@ -24,7 +26,12 @@ pub fn disagreements(rules: &Rules, case: &Case, exercised: &Exercised) -> Vec<S
     };
     let facts = case.facts();
     exercised.count_case(rules, case, &facts);
-    let about = About { rules, case, config: &config, facts: &facts };
+    let again = |path: &str, more: u64| {
+        let mut plan = case.plan(&config, case.seed + more);
+        plan.paths.retain(|known| known.name() == path);
+        run_unit(plan)
+    };
+    let about = About { rules, attacker: case.attacker, facts: &facts, again: &again };
     for path in &run.paths {
         found.extend(about.path(path, &run.egress, exercised));
     }
@@ -44,17 +51,24 @@ fn facts_read(case: &Case, config: &ClusterConfig) -> Vec<String> {
     found
 }
 
-struct About<'a> {
-    rules: &'a Rules,
-    case: &'a Case,
-    config: &'a ClusterConfig,
-    facts: &'a Facts,
+/// What a run is compared with.
+pub struct About<'a> {
+    /// The model.
+    pub rules: &'a Rules,
+    /// Who attacked.
+    pub attacker: Attacks,
+    /// The cluster.
+    pub facts: &'a Facts,
+    /// Runs one path again with another seed, by number.
+    pub again: &'a dyn Fn(&str, u64) -> Result<UnitRun, SimError>,
 }
 
 impl About<'_> {
-    fn path(&self, path: &PathRun, egress: &str, exercised: &Exercised) -> Vec<String> {
+    /// Everything in which a path comes out otherwise, line by line.
+    pub fn path(&self, path: &PathRun, egress: &str, exercised: &Exercised) -> Vec<String> {
         let way = Way::named(path.path.name()).expect("the model knows every path");
-        let predicted = self.rules.outcome(self.facts, way);
+        let attacker = Attacker::named(self.attacker.name()).expect("the model knows every attacker");
+        let predicted = self.rules.outcome(self.facts, (way, attacker));
         exercised.count_line(predicted.line);
         let outcome = match path.state {
             PathOutcome::Works => Outcome::Works,
@@ -69,8 +83,7 @@ impl About<'_> {
         if outcome != Outcome::Works {
             return Vec::new();
         }
-        let verdict = verdict_of(self.case.attacker, egress, path, &[]);
-        let attacker = Attacker::named(&verdict.attacker).expect("the model knows every attacker");
+        let verdict = verdict_of(self.attacker, egress, path, &[]);
         let of = |property: &Property| self.property(&verdict, (way, attacker, *property), exercised);
         Property::ALL.iter().filter_map(of).collect()
     }
@@ -111,10 +124,8 @@ impl About<'_> {
     /// Where chance decides, some run shows it.
     fn another_seed_shows(&self, (way, _, property): (Way, Attacker, Property), state: State) -> bool {
         (1..=MORE_SEEDS).any(|more| {
-            let mut plan = self.case.plan(self.config, self.case.seed + more);
-            plan.paths.retain(|path| path.name() == way.name());
-            let Ok(run) = run_unit(plan) else { return false };
-            let verdict = verdict_of(self.case.attacker, &run.egress, &run.paths[0], &[]);
+            let Ok(run) = (self.again)(way.name(), more) else { return false };
+            let verdict = verdict_of(self.attacker, &run.egress, &run.paths[0], &[]);
             name_of(verdict.state(judged(property))) == state.name()
         })
     }

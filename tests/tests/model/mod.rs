@@ -6,6 +6,8 @@ mod compare;
 mod exercised;
 mod explore;
 mod files;
+mod planted;
+mod samples;
 mod secrecy;
 mod settings;
 

@@ -99,25 +99,12 @@ fn listened(sample: Sample) -> (UnitRun, Heard) {
 }
 
 #[test]
-fn no_credential_crosses_an_untrusted_segment_in_clear() {
-    for sample in Sample::ALL {
-        let (_, heard) = listened(sample);
-        assert!(heard.wire.len() > 100_000, "{}: only {} bytes", sample.name(), heard.wire.len());
-        assert_eq!(secrets_in(&heard.wire), BTreeMap::new(), "{}", sample.name());
-        // That there was something to find, and that it would have been found, shows inside.
-        let inside = secrets_in(&heard.inside);
-        for kind in ["JSON web token", "bootstrap token"] {
-            assert!(inside.contains_key(kind), "{}: no {kind} travelled: {inside:?}", sample.name());
-        }
-    }
-}
-
-#[test]
-fn secrets_of_probes_cross_in_clear_where_the_model_says_so_and_nowhere_else() {
+fn nothing_secret_crosses_in_clear_where_the_model_does_not_say_so() {
     let (rules, mut clear, mut hidden) = (Rules::read(), BTreeSet::new(), BTreeSet::new());
     for sample in Sample::ALL {
-        let facts = Facts::of(&sample.config(), 3, (true, true));
         let (run, heard) = listened(sample);
+        no_credential_in_clear(sample, &heard);
+        let facts = Facts::of(&sample.config(), 3, (true, true));
         for path in run.paths.iter().filter(|path| path.state == PathOutcome::Works) {
             let way = Way::named(path.path.name()).expect("the model knows every path");
             let seen = &path.rounds[0].seen;
@@ -132,6 +119,17 @@ fn secrets_of_probes_cross_in_clear_where_the_model_says_so_and_nowhere_else() {
         }
     }
     assert!(clear.len() >= 12 && hidden.len() >= 40, "{} in clear, {} hidden", clear.len(), hidden.len());
+}
+
+/// No token and no key can be read. That there were some, and that they would have been found,
+/// shows inside of what was encrypted.
+fn no_credential_in_clear(sample: Sample, heard: &Heard) {
+    assert!(heard.wire.len() > 100_000, "{}: only {} bytes", sample.name(), heard.wire.len());
+    assert_eq!(secrets_in(&heard.wire), BTreeMap::new(), "{}", sample.name());
+    let inside = secrets_in(&heard.inside);
+    for kind in ["JSON web token", "bootstrap token"] {
+        assert!(inside.contains_key(kind), "{}: no {kind} travelled: {inside:?}", sample.name());
+    }
 }
 
 #[test]
@@ -150,7 +148,7 @@ fn every_kind_of_secret_is_recognized() {
         (b"Bearer abcdef.0123456789abcdef\r\n", "bootstrap token"),
     ];
     for (bytes, kind) in table {
-        assert_eq!(secrets_in(bytes), BTreeMap::from([(kind, 1)]));
+        assert_eq!(secrets_in(bytes).into_keys().collect::<Vec<_>>(), [kind]);
     }
     assert_eq!(
         secrets_in(b"GET /api/v1/namespaces/ravelin/pods HTTP/1.1\r\nhost: kubernetes.default\r\n"),

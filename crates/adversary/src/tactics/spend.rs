@@ -6,7 +6,7 @@ use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
 use crate::target::{Ask, Speaks, Target, TokenShape};
 use ravelin_host::BoxedStream;
-use ravelin_oracle::GainKind;
+use ravelin_oracle::{GainKind, Property};
 use ravelin_pki::Identity;
 use ravelin_transport::TlsError;
 use ravelin_transport::danger;
@@ -129,6 +129,9 @@ async fn spend_one(notes: &Notes<'_>, held: &Held, (to, wanted): (SocketAddr, &A
     let flow = notes.field().flow(to);
     let anonymous = request(notes, to, Speaks::Https, (for_ask(wanted, to), Shown::default())).await;
     let asked = (for_ask(wanted, to), Shown::of(&held.secret));
+    if anonymous.is_err() {
+        notes.out_of_reach(Property::CredentialSafe);
+    }
     match (request(notes, to, Speaks::Https, asked).await, anonymous) {
         (Ok(answer), Ok(anonymous)) if answer.granted() && !anonymous.granted() => {
             notes.learned(&flow, answer.body);

@@ -100,6 +100,14 @@ impl Stage {
 
     /// A server whose configuration is changed before it starts.
     pub(super) async fn configured(flaws: Flaws, change: impl FnOnce(&mut ApiserverConfig)) -> Self {
+        Self::of(flaws, |config, _, _| change(config)).await
+    }
+
+    /// As [`Self::configured`], with what is there already: the network and the clients' issuer.
+    pub(super) async fn of(
+        flaws: Flaws,
+        change: impl FnOnce(&mut ApiserverConfig, &Network, &Issuer),
+    ) -> Self {
         let network = Network::new();
         let issuer = Issuer::new(&network);
         let host = network.flawed_host("api", API, flaws);
@@ -110,6 +118,7 @@ impl Stage {
             advertise: SocketAddr::new(API, 6443),
             tls: issuer.server(API),
             client_ca: Some(issuer.anchors()),
+            front_proxy: None,
             anonymous: true,
             bootstrap_tokens: true,
             static_tokens: Some("stat1c,bob,1\n".to_owned()),
@@ -133,7 +142,7 @@ impl Stage {
             egress: Arc::new(Direct(Arc::clone(&host))),
             kubernetes_version: (1, 33),
         };
-        change(&mut config);
+        change(&mut config, &network, &issuer);
         let api = Apiserver::start(host, config).await.unwrap();
         let caller = network.host("caller", [10, 0, 0, 9]);
         Self { network, issuer, api, caller }

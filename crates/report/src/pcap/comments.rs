@@ -12,7 +12,7 @@ use std::time::Duration;
 const OLDEST: Duration = Duration::from_secs(60);
 
 /// What is to be said about which packet, by its number.
-pub fn of(report: &Report, capture: &Capture) -> BTreeMap<usize, String> {
+pub fn of(report: &Report, capture: &Capture) -> BTreeMap<usize, Vec<String>> {
     let mut comments: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for verdict in report.verdicts.iter().filter(|verdict| verdict.attacker == capture.simulation) {
         for (property, found) in &verdict.properties {
@@ -34,7 +34,7 @@ pub fn of(report: &Report, capture: &Capture) -> BTreeMap<usize, String> {
             }
         }
     }
-    comments.into_iter().map(|(packet, lines)| (packet, lines.join("\n"))).collect()
+    comments
 }
 
 /// One end of a flow, as far as it is named.

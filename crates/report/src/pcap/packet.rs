@@ -17,7 +17,7 @@ pub struct Frame<'a> {
     pub interface: u32,
     pub began_unix_ns: u64,
     pub moved_by: u32,
-    pub comment: Option<&'a str>,
+    pub comments: &'a [String],
 }
 
 /// Appends the packet's block; more than one where its payload is too long for one packet.
@@ -31,7 +31,7 @@ pub fn write(file: &mut Vec<u8>, packet: &CapturedPacket, frame: &Frame<'_>) {
         let last = part + 1 == parts;
         let mut options = Options::default();
         if last {
-            for comment in packet.note.into_iter().chain(frame.comment) {
+            for comment in packet.note.into_iter().chain(frame.comments.iter().map(String::as_str)) {
                 options.text(block::COMMENT, comment);
             }
         }
