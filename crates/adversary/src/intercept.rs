@@ -153,9 +153,10 @@ impl<'a> Interception<'a> {
     /// The next connection to one of the attacker's own ports.
     async fn arrived(&self) -> Intercepted {
         loop {
-            let accepting = self.own.iter().map(|(listener, genuine)| {
-                Box::pin(async move { (listener.accept().await, *genuine) })
-            });
+            let accepting = self
+                .own
+                .iter()
+                .map(|(listener, genuine)| Box::pin(async move { (listener.accept().await, *genuine) }));
             let (accepted, genuine) = futures_util::future::select_all(accepting).await.0;
             if let Ok(Connection { stream, peer: Endpoint::Tcp(source), .. }) = accepted {
                 self.notes.tell(format!("{source} > {genuine}: the connection was led to the attacker"));

@@ -22,6 +22,4 @@ pub use forge::{MARK, REDIRECTED_LIMIT};
 pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
 pub use tactics::{Tactic, most_tactics, tactics};
-pub use target::{
-    Ask, Claim, ClientProof, ServerKind, Speaks, Stale, Target, TokenShape, Transport,
-};
+pub use target::{Ask, Claim, ClientProof, ServerKind, Speaks, Stale, Target, TokenShape, Transport};

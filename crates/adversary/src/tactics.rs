@@ -37,7 +37,7 @@ pub fn most_tactics(attacker: Attacker) -> u32 {
     match attacker {
         Attacker::Eavesdropper => 2,
         Attacker::Impostor => 10,
-        Attacker::RogueNode => 16,
+        Attacker::RogueNode => 17,
         Attacker::RoguePod | Attacker::Outsider | Attacker::TokenThief => 8,
     }
 }
@@ -62,7 +62,10 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         }
         tactics.extend(requests(target));
         if is_guarded(target) && !holdings.credentials.is_empty() {
-            tactics.push(Box::new(own::OwnCredentials));
+            tactics.push(Box::new(own::OwnCredentials { upgrading: false }));
+            if target.server == ServerKind::Apiserver {
+                tactics.push(Box::new(own::OwnCredentials { upgrading: true }));
+            }
         }
         if attacker != Attacker::Impostor && !target.claims.is_empty() {
             tactics.push(Box::new(claim::ClaimAddress));

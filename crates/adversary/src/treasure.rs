@@ -21,7 +21,9 @@ pub fn tokens_in(body: &[u8]) -> BTreeSet<String> {
 fn collect(json: &Value, found: &mut BTreeSet<String>) {
     match json {
         Value::String(text) => {
-            found.extend([Some(text.clone()), decoded(text)].into_iter().flatten().filter(|text| is_jwt(text)));
+            found.extend(
+                [Some(text.clone()), decoded(text)].into_iter().flatten().filter(|text| is_jwt(text)),
+            );
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Object(object) => {

@@ -33,7 +33,10 @@ struct Written {
 impl Written {
     fn of(name: &str, run: Run) -> Self {
         let attackers = [Attacker::Eavesdropper, Attacker::Impostor];
-        let simulated = run.attackers(&attackers).captured().simulate();
+        Self::again(name, run.attackers(&attackers).captured().simulate())
+    }
+
+    fn again(name: &str, simulated: Simulated) -> Self {
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let bytes = ravelin_report::pcapng(&simulated.report, &simulated.captures);
         std::fs::write(&file, bytes).expect("the tests' own folder can be written");
@@ -129,6 +132,26 @@ fn tshark_decrypts_what_was_encrypted_and_finds_nothing_wrong() {
     for name in ["control-plane", "node-1", "web-node-1", "attacker"] {
         assert!(hosts.iter().flatten().any(|host| host == name), "{name}");
     }
+}
+
+/// Without the secrets tshark reads nothing, and it misses a segment that is left out.
+#[test]
+fn what_is_not_in_the_file_tshark_does_not_show() {
+    if !has("tshark") {
+        return;
+    }
+    let mut simulated = KUBEADM.simulated.clone();
+    simulated.captures.truncate(1);
+    let capture = &mut simulated.captures[0];
+    capture.secrets.clear();
+    let data: Vec<usize> =
+        (0..capture.packets.len()).filter(|index| capture.packets[*index].payload.len() > 1000).collect();
+    let gone = capture.packets.remove(data[data.len() / 2]);
+    let written = Written::again("interop-without.pcapng", simulated);
+    assert_eq!(written.fields("tls && http", &["frame.number"]), Vec::<Vec<String>>::new());
+    let complaints = written.fields("tcp.analysis.flags", &["tcp.srcport", "tcp.dstport"]);
+    let ports = [gone.source.port().to_string(), gone.destination.port().to_string()];
+    assert!(complaints.iter().any(|line| ports.iter().all(|port| line.contains(port))), "{complaints:?}");
 }
 
 /// Every piece of evidence whose flow was captured is the comment of a packet of its simulation,

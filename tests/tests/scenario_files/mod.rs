@@ -3,6 +3,7 @@
 mod commands;
 
 use ravelin_scenario::{Outcome, Scenario, recorded, run, summarised};
+use std::sync::LazyLock;
 
 /// How many attacks are on record, and how many of them run.
 const ON_RECORD: usize = 10;
@@ -14,27 +15,31 @@ fn all() -> Vec<Scenario> {
     })
 }
 
-fn outcomes(scenarios: &[Scenario], seed: u64) -> Vec<(&Scenario, Outcome)> {
+/// The attacks that run, and what became of them with a seed.
+type Ran = Vec<(Scenario, Outcome)>;
+
+fn ran(seed: u64) -> Ran {
+    let scenarios = all();
     let runnable: Vec<&Scenario> = scenarios.iter().filter(|one| one.waits_for.is_none()).collect();
     assert_eq!((scenarios.len(), runnable.len()), (ON_RECORD, RUNNABLE));
-    let outcomes =
-        run(&runnable, seed).into_iter().map(|outcome| outcome.unwrap_or_else(|why| panic!("{why}")));
-    runnable.iter().copied().zip(outcomes.collect::<Vec<_>>()).collect()
+    let outcomes = run(&runnable, seed).into_iter();
+    let outcomes = outcomes.map(|outcome| outcome.unwrap_or_else(|why| panic!("{why}")));
+    runnable.into_iter().cloned().zip(outcomes).collect()
 }
+
+static WITH_42: LazyLock<Ran> = LazyLock::new(|| ran(42));
+static WITH_7: LazyLock<Ran> = LazyLock::new(|| ran(7));
 
 #[test]
 fn every_attack_is_reproduced_and_stopped_by_its_control() {
-    let scenarios = all();
-    for seed in [42, 7] {
-        for (scenario, outcome) in outcomes(&scenarios, seed) {
-            assert!(outcome.is_as_described(), "seed {seed}: {}", summarised(scenario, &outcome));
-        }
+    for (scenario, outcome) in WITH_42.iter().chain(&*WITH_7) {
+        assert!(outcome.is_as_described(), "{}", summarised(scenario, outcome));
     }
 }
 
 #[test]
 fn every_line_of_evidence_is_seen_on_some_side() {
-    for (scenario, outcome) in outcomes(&all(), 42) {
+    for (scenario, outcome) in &*WITH_42 {
         let mut flips = 0;
         for (attack, control) in outcome.attack.seen.iter().zip(&outcome.control.seen) {
             let idle = attack.count == 0 && control.count == 0;
@@ -47,15 +52,14 @@ fn every_line_of_evidence_is_seen_on_some_side() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
-    let scenarios = all();
-    let traces = |seed| -> Vec<(String, String)> {
-        let outcomes = outcomes(&scenarios, seed);
-        outcomes.into_iter().map(|(_, one)| (one.attack.trace_sha256, one.control.trace_sha256)).collect()
-    };
-    let (first, again, other) = (traces(1), traces(1), traces(2));
-    assert_eq!(first, again);
-    for (one, two) in first.iter().zip(&other) {
-        assert!(one.0 != two.0 && one.1 != two.1 && one.0 != one.1);
+    let again = ran(42);
+    for ((first, again), other) in WITH_42.iter().zip(&again).zip(&*WITH_7) {
+        let traces = |ran: &(Scenario, Outcome)| {
+            (ran.1.attack.trace_sha256.clone(), ran.1.control.trace_sha256.clone())
+        };
+        let (first, again, other) = (traces(first), traces(again), traces(other));
+        assert_eq!(first, again);
+        assert!(first.0 != other.0 && first.1 != other.1 && first.0 != first.1);
     }
 }
 

@@ -64,12 +64,7 @@ struct Asked<'a> {
 }
 
 /// Every request to every server: without a credential, and with each that the attacker holds.
-async fn for_each_way(
-    field: &Field,
-    target: &Target,
-    asks: &[Ask],
-    mut ask: impl AsyncFnMut(Asked<'_>),
-) {
+async fn for_each_way(field: &Field, target: &Target, asks: &[Ask], mut ask: impl AsyncFnMut(Asked<'_>)) {
     let credentials = field.credentials();
     for server in &target.servers {
         for wanted in asks {

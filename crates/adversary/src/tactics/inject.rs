@@ -93,7 +93,14 @@ impl<'a> Blind<'a> {
         } else {
             let flags = Flags { rst: true, ..Flags::default() };
             let (seq, payload) = (server_seq, Vec::new());
-            self.field.wire().inject(Forged { source: server, destination: client, seq, ack: 0, flags, payload });
+            self.field.wire().inject(Forged {
+                source: server,
+                destination: client,
+                seq,
+                ack: 0,
+                flags,
+                payload,
+            });
         }
         self.guessed += 1;
     }

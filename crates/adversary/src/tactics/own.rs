@@ -12,12 +12,16 @@ use ravelin_pki::inspect;
 use std::net::SocketAddr;
 
 /// Asking with every credential that it holds.
-pub struct OwnCredentials;
+pub struct OwnCredentials {
+    /// Does each request ask for another protocol too (RFC 9110 section 7.8)? A server that treats
+    /// these apart may forget to ask whether they are allowed.
+    pub upgrading: bool,
+}
 
 #[async_trait(?Send)]
 impl Tactic for OwnCredentials {
     fn name(&self) -> &'static str {
-        "own-credentials"
+        if self.upgrading { "ask-for-an-upgrade" } else { "own-credentials" }
     }
 
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
@@ -25,31 +29,37 @@ impl Tactic for OwnCredentials {
         probe.await;
         for held in field.credentials() {
             for server in &target.servers {
-                show(&notes, target, (&held, *server)).await;
+                self.show(&notes, target, (&held, *server)).await;
             }
         }
         notes.finish()
     }
 }
 
-async fn show(notes: &Notes<'_>, target: &Target, (held, server): (&Held, SocketAddr)) {
-    let flow = notes.field().flow(server);
-    for wanted in target.asks.iter().chain(&target.reads) {
-        let asked = (for_ask(wanted, server), Shown::of(&held.secret));
-        match request(notes, server, target.speaks, asked).await {
-            Ok(answer) if answer.granted() => {
-                notes.learned(&flow, answer.body);
-                let text = format!("got {} with {}", wanted.what, held.what);
-                notes.gained(&flow, GainKind::BeyondRights, text.clone());
-                if wanted.method != "GET" && is_the_clients(&held.secret, target) {
-                    notes.gained(&flow, GainKind::ExecutedAsClient, text);
+impl OwnCredentials {
+    async fn show(&self, notes: &Notes<'_>, target: &Target, (held, server): (&Held, SocketAddr)) {
+        let flow = notes.field().flow(server);
+        for wanted in target.asks.iter().chain(&target.reads) {
+            let mut asked = for_ask(wanted, server);
+            if self.upgrading {
+                let headers = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")];
+                asked.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            }
+            match request(notes, server, target.speaks, (asked, Shown::of(&held.secret))).await {
+                Ok(answer) if answer.granted() => {
+                    notes.learned(&flow, answer.body);
+                    let text = format!("got {} with {}", wanted.what, held.what);
+                    notes.gained(&flow, GainKind::BeyondRights, text.clone());
+                    if wanted.method != "GET" && is_the_clients(&held.secret, target) {
+                        notes.gained(&flow, GainKind::ExecutedAsClient, text);
+                    }
                 }
+                Ok(answer) => {
+                    notes.tell(format!("{flow}: asked for {} with {}", wanted.what, held.what));
+                    notes.refused_by_status(&flow, answer.status, &target.stakes());
+                }
+                Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
             }
-            Ok(answer) => {
-                notes.tell(format!("{flow}: asked for {} with {}", wanted.what, held.what));
-                notes.refused_by_status(&flow, answer.status, &target.stakes());
-            }
-            Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
         }
     }
 }

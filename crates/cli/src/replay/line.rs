@@ -77,7 +77,7 @@ fn packet(event: &Value, names: &Names) -> String {
 fn handshake(event: &Value, names: &Names) -> String {
     let certificate = match text(event, "peer_certificate") {
         "" => String::new(),
-        certificate => format!(", who showed {certificate}"),
+        certificate => format!(", who showed certificate {}", certificate.get(..16).unwrap_or(certificate)),
     };
     format!(
         "{} as {} with {}{certificate}: {}",

@@ -275,3 +275,18 @@ fn what_is_planned_is_there_only_for_who_asks_for_it() {
     let both = flags(&format!("{gate} --kubelet-https=true"));
     assert!(ClusterConfig::read(&both, None).is_err(), "no version has both");
 }
+
+#[test]
+fn a_zero_in_a_kubelets_file_is_the_default_and_by_flag_a_zero() {
+    let file = |caches: &str| {
+        let head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+        let text = format!("{head}authentication: {{webhook: {{cacheTTL: {caches}}}}}\n");
+        let files = [SourceFile { name: "kubelet.yaml".into(), text }];
+        ClusterConfig::read(&files, None).expect("valid").kubelet.webhook_caches
+    };
+    let with = |token_s| WebhookCaches { token_s, authorized_s: 300, unauthorized_s: 30 };
+    assert_eq!((file("0s"), file("7s"), file("2m")), (with(120), with(7), with(120)));
+    let flags = "kubelet --kubeconfig=/k --authentication-token-webhook-cache-ttl=0s\n";
+    let files = [SourceFile { name: "kubelet.flags".into(), text: flags.into() }];
+    assert_eq!(ClusterConfig::read(&files, None).expect("valid").kubelet.webhook_caches, with(0));
+}
