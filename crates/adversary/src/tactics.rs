@@ -16,10 +16,11 @@ mod token;
 use crate::attacker::Attacker;
 use crate::field::{Field, Probe};
 use crate::forge::Issuer;
-use crate::holdings::Holdings;
+use crate::holdings::{Held, Holdings, Secret};
 use crate::target::{ClientProof, ServerKind, Speaks, Target, TokenShape, Transport};
 use async_trait::async_trait;
 use ravelin_oracle::Attempt;
+use own::{Dress, OwnCredentials};
 use terminate::{Terminate, Then};
 
 /// One way to attack a path.
@@ -37,7 +38,7 @@ pub fn most_tactics(attacker: Attacker) -> u32 {
     match attacker {
         Attacker::Eavesdropper => 2,
         Attacker::Impostor => 10,
-        Attacker::RogueNode => 17,
+        Attacker::RogueNode => 18,
         Attacker::RoguePod | Attacker::Outsider | Attacker::TokenThief => 8,
     }
 }
@@ -62,10 +63,7 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         }
         tactics.extend(requests(target));
         if is_guarded(target) && !holdings.credentials.is_empty() {
-            tactics.push(Box::new(own::OwnCredentials { upgrading: false }));
-            if target.server == ServerKind::Apiserver {
-                tactics.push(Box::new(own::OwnCredentials { upgrading: true }));
-            }
+            tactics.extend(own_credentials(holdings, target));
         }
         if attacker != Attacker::Impostor && !target.claims.is_empty() {
             tactics.push(Box::new(claim::ClaimAddress));
@@ -102,6 +100,19 @@ fn requests(target: &Target) -> Tactics {
     }
     if !target.stale.is_empty() {
         found.push(Box::new(token::StaleToken));
+    }
+    found
+}
+
+/// Asking with what it holds, in every way that this server might treat apart.
+fn own_credentials(holdings: &Holdings, target: &Target) -> Tactics {
+    let mut found: Tactics = vec![Box::new(OwnCredentials(Dress::Plain))];
+    if target.server == ServerKind::Apiserver {
+        found.push(Box::new(OwnCredentials(Dress::Upgrade)));
+        let certificate = |held: &Held| matches!(held.secret, Secret::Certificate(_));
+        if holdings.credentials.iter().any(certificate) {
+            found.push(Box::new(OwnCredentials(Dress::FrontProxy)));
+        }
     }
     found
 }

@@ -219,6 +219,15 @@ impl Ask {
         Self { method: "POST", path: path.to_owned(), body, what }
     }
 
+    /// What whoever is granted it has done, for people.
+    pub fn deed(&self) -> String {
+        match self.method {
+            "GET" => format!("read {}", self.what),
+            "PATCH" => format!("changed {}", self.what),
+            _ => format!("got {}", self.what),
+        }
+    }
+
     /// Changes something, and reads what became of it.
     pub fn patch(path: &str, patch: &serde_json::Value, what: &'static str) -> Self {
         let body = ("application/merge-patch+json", patch.to_string().into_bytes());

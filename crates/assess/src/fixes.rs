@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// At most this many changes are tried for one verdict.
 pub(crate) const MAX_CONTROLS: usize = 64;
 /// At most this many fixes are listed for one verdict.
-const MAX_FIXES: usize = 8;
+const MAX_FIXES: usize = 4;
 /// At most this many settings are changed together.
 const MAX_SETTINGS: usize = 3;
 

@@ -87,9 +87,11 @@ pub async fn stale_tokens(cluster: &Cluster, attacker: Attacker) -> Vec<StaleTok
         let kinds: [(Stale, &[&str]); 2] =
             [(Stale::Expired, &[]), (Stale::OtherAudience, &["https://elsewhere.ravelin.test"])];
         for (why, audiences) in kinds {
+            // One that has expired as well would be refused for that.
+            let life = if why == Stale::Expired { SHORTEST_LIFE } else { SHORTEST_LIFE * 1000 };
             let request = json!({
                 "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-                "spec": {"audiences": audiences, "expirationSeconds": SHORTEST_LIFE.as_secs()},
+                "spec": {"audiences": audiences, "expirationSeconds": life.as_secs()},
             });
             // A cluster that issues no tokens has none to lose.
             let Ok(issued) = cluster.operator().fresh().create(&path, &request).await else { continue };

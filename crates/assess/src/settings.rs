@@ -89,6 +89,15 @@ pub(crate) fn candidates(config: &ClusterConfig, verdict: &Verdict, broken: &[Pr
     found.iter().filter(matters).cloned().collect()
 }
 
+/// Do these changes bear, between them, on everything that is broken?
+pub(crate) fn cover(changes: &[Change], broken: &[Property]) -> bool {
+    let bears = |change: &Change, property: &Property| match change {
+        Change::Row(index) => rows::ROWS[*index].against.contains(property),
+        Change::WithoutBinding(..) => true,
+    };
+    broken.iter().all(|property| changes.iter().any(|change| bears(change, property)))
+}
+
 /// Is every one of these changes needed to come to the same configuration?
 pub(crate) fn is_minimal(config: &ClusterConfig, changes: &[Change]) -> bool {
     let all = changed(config, changes);

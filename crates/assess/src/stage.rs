@@ -187,7 +187,7 @@ impl Stage {
     pub fn direct_target(&self, ports: &[PortAt], server: ServerKind, (asks, treasures): Asked) -> Target {
         let servers: BTreeSet<SocketAddr> = ports.iter().map(|port| port.address).collect();
         let plain = ports.iter().filter(|port| !port.tls).map(|port| port.address);
-        let marked = json!({"metadata": {"annotations": {"ravelin.test/direct": "by the attacker"}}});
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let own = self.holdings.address().into_iter().collect();
         Target {
             ends: (own, servers.iter().map(SocketAddr::ip).collect()),
@@ -197,10 +197,10 @@ impl Stage {
             asks,
             treasures,
             is_asked_directly: true,
-            apiserver_ask: Ask::patch(
-                ravelin_cluster::PROBE_CONFIG_MAP,
-                &marked,
-                "the client pods' ConfigMap",
+            apiserver_ask: Ask::post(
+                "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                Some(&review),
+                "the name of another",
             ),
             ..self.base()
         }

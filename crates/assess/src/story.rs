@@ -79,8 +79,8 @@ fn steps(seen: &Observed, places: &Places) -> Vec<Step> {
     for (property, found) in &judged {
         for finding in &found.broken {
             let text = match property {
-                Property::RequestSecret => quoted(finding, &seen.attempt.learned, &seen.request),
-                Property::ResponseSecret => quoted(finding, &seen.attempt.learned, &seen.response),
+                Property::RequestSecret => quoted(finding, seen, &seen.request),
+                Property::ResponseSecret => quoted(finding, seen, &seen.response),
                 _ => finding.text.clone(),
             };
             page.step(finding.at, &finding.flow, text, StepKind::Broke(*property));
@@ -135,16 +135,16 @@ impl Page<'_> {
     }
 }
 
-/// What was read, with the line of it that held the canary. The canary itself, and whatever else
-/// proves who somebody is, is not told.
-fn quoted(finding: &Finding, learned: &[Learned], canary: &Canary) -> String {
+/// What was read, with the line of it that held the canary. Canaries themselves, and whatever proves
+/// who somebody is, are not told.
+fn quoted(finding: &Finding, seen: &Observed, canary: &Canary) -> String {
     let same = |read: &&Learned| read.at == finding.at && read.flow == finding.flow;
-    let line = learned.iter().filter(same).find_map(|read| {
+    let line = seen.attempt.learned.iter().filter(same).find_map(|read| {
         let text = String::from_utf8_lossy(&read.bytes);
         text.lines().find(|line| line.contains(canary.reveal())).map(str::to_owned)
     });
     let Some(line) = line else { return finding.text.clone() };
-    let line = line.replace(canary.reveal(), "(canary)");
+    let line = line.replace(seen.request.reveal(), "(canary)").replace(seen.response.reveal(), "(canary)");
     let cut: String = line.chars().take(MAX_QUOTE).collect();
     let more = if cut.len() < line.len() { " …" } else { "" };
     let lower = cut.to_ascii_lowercase();
@@ -163,3 +163,6 @@ fn handed(handed: &Handed, genuine: bool) -> String {
         Handed::Partial => "was handed a part of an answer".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,7 +215,8 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played
     };
     futures_util::future::join(attacks, plan.weather.play(&stage)).await;
     if !plan.weather.faults.is_empty() {
-        for (run, play) in paths.iter_mut().zip(plays) {
+        // What was absent before has nothing to come back.
+        for (run, play) in paths.iter_mut().zip(plays).filter(|(run, _)| run.state != PathOutcome::Absent) {
             run.healed = Some(play.works_again().await);
         }
     }

@@ -57,6 +57,9 @@ Exit status:
   2  bad input or usage; nothing was run
   3  a bug";
 
+/// A scenario, and what it was called on the command line.
+type Chosen = (String, Scenario);
+
 /// Why nothing was shown: the lines to say, and the status.
 type Refused = (Status, Vec<String>);
 
@@ -94,12 +97,13 @@ fn recorded() -> Result<Vec<Scenario>, Refused> {
 }
 
 /// The named ones, or all.
-fn chosen(names: &[String]) -> Result<Vec<Scenario>, Refused> {
+fn chosen(names: &[String]) -> Result<Vec<Chosen>, Refused> {
     if names.is_empty() {
-        return recorded();
+        return Ok(recorded()?.into_iter().map(|scenario| (scenario.name.clone(), scenario)).collect());
     }
-    let chosen = names.iter().map(|name| one(name)).collect::<Result<Vec<_>, _>>()?;
-    let waits = |scenario: &Scenario| {
+    let named = |name: &String| Ok((name.clone(), one(name)?));
+    let chosen = names.iter().map(named).collect::<Result<Vec<Chosen>, Refused>>()?;
+    let waits = |(_, scenario): &Chosen| {
         let what = scenario.waits_for.as_ref()?;
         Some(format!("{} waits for {what} and cannot run yet; explain tells what it is about", scenario.name))
     };
@@ -143,20 +147,24 @@ fn read(name: &str) -> Result<String, String> {
     }
 }
 
-fn run_them(chosen: &[Scenario], (seed, commit): (u64, &str)) -> Result<(String, Status), Refused> {
-    let runnable: Vec<&Scenario> = chosen.iter().filter(|scenario| scenario.waits_for.is_none()).collect();
-    let outcomes = outcomes(&runnable, seed)?;
-    let mut text = format!("seed {seed}, commit {commit}\n\n");
-    for (scenario, outcome) in runnable.iter().zip(&outcomes) {
+fn run_them(chosen: &[Chosen], (seed, commit): (u64, &str)) -> Result<(String, Status), Refused> {
+    let runnable: Vec<&Chosen> = chosen.iter().filter(|(_, scenario)| scenario.waits_for.is_none()).collect();
+    let scenarios: Vec<&Scenario> = runnable.iter().map(|(_, scenario)| scenario).collect();
+    let outcomes = outcomes(&scenarios, seed)?;
+    let mut text = format!("seed {seed}, commit {commit}; * differs between the attack and its control\n\n");
+    for (scenario, outcome) in scenarios.iter().zip(&outcomes) {
         text.push_str(&ravelin_scenario::summarised(scenario, outcome));
         text.push('\n');
     }
     let good = outcomes.iter().filter(|outcome| outcome.is_as_described()).count();
     text.push_str(&format!("{good} of {} reproduced, and stopped by their controls\n", runnable.len()));
-    for scenario in chosen {
+    for (name, scenario) in chosen {
         if let Some(what) = &scenario.waits_for {
-            text.push_str(&format!("not run: {} waits for {what}\n", scenario.name));
+            text.push_str(&format!("not run: {name} waits for {what}\n"));
         }
+    }
+    for ((name, _), _) in runnable.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.is_as_described()) {
+        text.push_str(&format!("not as described: ravelin scenario explain {name} --seed {seed}\n"));
     }
     Ok((text, if good == runnable.len() { Status::Ran } else { Status::Found }))
 }

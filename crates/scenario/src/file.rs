@@ -4,6 +4,7 @@ use crate::fact::Pattern;
 use crate::parse;
 use crate::reading::Reading;
 use crate::vocabulary::{Ask, Intercept, Wait};
+use ravelin_cluster::Layout;
 use ravelin_config::{ClusterConfig, SourceFile, yaml};
 use ravelin_host::Flaw;
 use std::time::Duration;
@@ -106,7 +107,7 @@ pub enum Verb {
     /// It is only told: in files that cannot run yet.
     Told,
     /// Somebody asks somebody.
-    Ask(Ask),
+    Ask(Box<Ask>),
     /// The attacker takes a server's place from now on.
     Intercept(Intercept),
     /// A pod must run before it goes on.
@@ -197,5 +198,14 @@ impl Setting {
     pub fn config(&self) -> Result<ClusterConfig, Vec<String>> {
         ClusterConfig::read(&self.files, self.kubernetes.as_deref())
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    /// The machines of the cluster.
+    ///
+    /// # Errors
+    /// Why there is no room for it, in a line.
+    pub(crate) fn layout(&self, config: &ClusterConfig) -> Result<Layout, String> {
+        let layout = Layout::new(config, self.nodes).map_err(|error| error.to_string())?;
+        Ok(if self.rogue_node { layout.with_rogue() } else { layout })
     }
 }

@@ -162,7 +162,11 @@ fn change(reading: &mut Reading<'_>, node: &Node, setting: &mut Setting) {
 /// The configuration must be one that `ravelin simulate` would read.
 fn check_config(reading: &mut Reading<'_>, root: &Node, key: &str, setting: &Setting) {
     let line = root.entry(key).map_or(root.line, |entry| entry.line);
-    for error in setting.config().err().into_iter().flatten() {
+    let errors = match setting.config() {
+        Ok(config) => setting.layout(&config).err().into_iter().collect(),
+        Err(errors) => errors,
+    };
+    for error in errors {
         reading.fail(line, key, error);
     }
 }
@@ -207,7 +211,7 @@ fn step(reading: &mut Reading<'_>, node: &Node, told_only: bool) -> Step {
         reading.fail(node.line, "at", "is missing");
     }
     let verb = match (node.entry("request"), node.entry("intercept"), node.entry("wait-for")) {
-        (Some(entry), None, None) => Verb::Ask(ask(reading, &entry.node)),
+        (Some(entry), None, None) => Verb::Ask(Box::new(ask(reading, &entry.node))),
         (None, Some(entry), None) => Verb::Intercept(intercept(reading, &entry.node)),
         (None, None, Some(entry)) => Verb::Wait(wait(reading, &entry.node)),
         (None, None, None) if told_only => Verb::Told,

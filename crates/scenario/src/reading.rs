@@ -4,6 +4,9 @@ use crate::file::FileError;
 use ravelin_config::yaml::{Node, Value};
 use std::time::Duration;
 
+/// The longest time that a file may name.
+const MAX_SECONDS: f64 = 3600.0;
+
 /// What is wrong with one file, as it is being read.
 pub(crate) struct Reading<'a> {
     file: &'a str,
@@ -136,7 +139,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("a time such as 90s, 1.5s, 250ms or 2m".to_owned()),
     };
     let seconds = number.parse::<f64>().ok().map(|number| number * factor);
-    // No simulation lasts a day.
-    let seconds = seconds.filter(|seconds| (0.0..86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "a time below one day".to_owned())
+    let seconds = seconds.filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "a time up to 60m".to_owned())
 }

@@ -19,7 +19,7 @@ const BOOT: Duration = Duration::from_secs(60);
 /// What is still under way after the last step gets this long.
 const AFTERMATH: Duration = Duration::from_secs(1);
 /// No scenario lasts longer, in simulated time.
-const LIMIT: Duration = Duration::from_secs(2 * 3600);
+const LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 /// What the simulation gives: how the steps went, and all facts but those in the trace.
 struct Played {
@@ -37,8 +37,7 @@ struct Played {
 pub(crate) fn play(scenario: &Scenario, control: bool, seed: u64) -> Result<SideOutcome, String> {
     let setting = if control { &scenario.control.cluster } else { &scenario.cluster };
     let config = configured(setting)?;
-    let layout = Layout::new(&config, setting.nodes).map_err(|error| error.to_string())?;
-    let layout = if setting.rogue_node { layout.with_rogue() } else { layout };
+    let layout = setting.layout(&config)?;
     let mut simulation = SimConfig::new(seed);
     simulation.untrusted = Untrusted { access: setting.untrusted.0, fabric: setting.untrusted.1 };
     simulation.flaws = Flaws::danger(setting.flaws.iter().copied());

@@ -82,7 +82,7 @@ impl Network {
     /// Sends a forged segment from the attacker's machine. False where it has no way to there.
     pub(crate) fn inject(&self, forged: Forged) -> bool {
         let receiver = self.map.owner(forged.destination.ip());
-        let way = receiver.and_then(|receiver| self.map.attackers_way(receiver));
+        let way = receiver.and_then(|receiver| self.map.attackers_way(forged.source.ip(), receiver));
         let Some(segment) = way else { return false };
         let at = self.elapsed();
         {

@@ -62,7 +62,7 @@ impl Network {
             let server = self.map.owner(to.ip());
             // A packet of one's own address that comes from outside is dropped everywhere.
             let martian = server.is_some() && server == self.map.owner(source);
-            let segment = server.and_then(|server| self.map.attackers_way(server));
+            let segment = server.and_then(|server| self.map.attackers_way(source, server));
             let segment = segment.filter(|_| !martian).ok_or(Nowhere::Lost)?;
             let spoofed = (source != own).then_some(source);
             return Ok(Route { client, server, segment, source, destination: to, spoofed });

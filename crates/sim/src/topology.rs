@@ -209,11 +209,14 @@ impl Map {
         }
     }
 
-    /// The segment by which the attacker reaches a machine: from its own, or else from one that it
-    /// owns. `None` where it reaches it from nowhere.
-    pub(crate) fn attackers_way(&self, to: Machine) -> Option<Segment> {
-        let own = self.attacker.and_then(|attacker| self.segment(attacker, to));
-        own.or_else(|| {
+    /// The segment by which the attacker reaches a machine under an address: from the machine that
+    /// has it, if it owns that, else from its own, else from any that it owns. `None` where it
+    /// reaches it from nowhere.
+    pub(crate) fn attackers_way(&self, source: IpAddr, to: Machine) -> Option<Segment> {
+        let there = self.owner(source).filter(|owner| self.held.contains(owner) && *owner != to);
+        let there = there.and_then(|owner| self.segment(owner, to));
+        let own = || self.attacker.and_then(|attacker| self.segment(attacker, to));
+        there.or_else(own).or_else(|| {
             let owned = self.held.iter().filter(|held| Some(**held) != self.attacker && **held != to);
             owned.filter_map(|held| self.segment(*held, to)).next()
         })

@@ -362,6 +362,32 @@ async fn an_impostors_server_takes_in_who_trusts_any_key() {
     assert_eq!(line(&mut dialled).await, "forged");
 }
 
+/// An alert is the last thing that a client writes: the impostor is to see why it was refused.
+#[tokio::test(start_paused = true)]
+async fn the_last_words_of_a_client_reach_an_impostor() {
+    let network = Network::new();
+    let impostor = network.host("impostor", ip(1));
+    let listener = impostor.listen(&Endpoint::tcp(ip(1), SSH_PORT)).await.unwrap();
+    let cluster =
+        Cluster { network, nodes: Nodes::default(), servers: BTreeMap::new(), hosts: BTreeMap::new() };
+    cluster.nodes.0.lock().unwrap().insert("node-1".to_owned(), ip(1));
+    let careless = cluster.tunneler(HostKeyPolicy::DangerAny, UnknownNode::Fail);
+    let stream = listener.accept().await.unwrap().stream;
+    let mut victim = danger::accept(&impostor, stream, &key(66)).await.unwrap();
+    careless.wait_ready(1, DEADLINE).await.unwrap();
+    let mut dialled = careless.dial(SocketAddr::new(ip(1), 10250), &node(1)).await.unwrap();
+    let mut forward = victim.next_forward().await.unwrap();
+    dialled.write_all(b"hello\n").await.unwrap();
+    assert_eq!(line(&mut forward.stream).await, "hello");
+    forward.stream.write_all(b"forged\n").await.unwrap();
+    assert_eq!(line(&mut dialled).await, "forged");
+    dialled.write_all(b"unknown CA").await.unwrap();
+    drop(dialled);
+    let mut heard = Vec::new();
+    forward.stream.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"unknown CA");
+}
+
 type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// One exchange through a node server: what both sides put on the wire, and the secrets.

@@ -127,7 +127,7 @@ impl Facts {
             node_restriction: apiserver.admission.runs("NodeRestriction"),
             insecure_port: apiserver.insecure.map(|listener| is_reachable(listener.address.ip())),
             kubelet_ca: apiserver.kubelet.certificate_authority.as_ref().map(ToString::to_string),
-            kubelet_cn: false,
+            kubelet_cn: apiserver.kubelet.cert_cn_validation,
             kubelet_client: apiserver.kubelet.client.is_some(),
             tunnels: matches!(apiserver.egress, Egress::SshTunnels { .. }),
             node_clients: match kubelet.bootstrap_kubeconfig {
@@ -168,6 +168,11 @@ impl Facts {
             NodeClients::Bootstrapped(TokenSource::Unknown, _) => false,
             NodeClients::Bootstrapped(TokenSource::Known, signer) => signer.as_ref() == Some(&self.client_ca),
         }
+    }
+
+    /// The group `system:nodes` has the rights of nodes.
+    fn nodes_may_act(&self) -> bool {
+        self.node_authorizer || self.always_allow
     }
 
     /// A kubelet believes the client certificate of another node.
@@ -223,7 +228,7 @@ const STATEMENTS: &[Statement] = &[
     ("bootstrap-token-known", |f| matches!(f.node_clients, NodeClients::Bootstrapped(TokenSource::Known, _))),
     ("node-clients-signed", |f| matches!(f.node_clients, NodeClients::Bootstrapped(_, Some(_)))),
     ("nodes-known", Facts::nodes_are_known),
-    ("nodes-allowed", |f| f.node_authorizer || f.always_allow),
+    ("nodes-allowed", Facts::nodes_may_act),
     ("anonymous", |f| f.anonymous),
     ("always-allow", |f| f.always_allow),
     ("node-restriction", |f| f.node_restriction),
@@ -231,7 +236,11 @@ const STATEMENTS: &[Statement] = &[
     ("insecure-port-reachable", |f| f.insecure_port == Some(true)),
     ("kubelet-listens", |f| f.kubelet_listens),
     ("kubelet-debugging", |f| f.kubelet_debugging),
-    ("kubelet-has-certificate", |f| f.serving != Serving::Issued(None)),
+    ("kubelet-has-certificate", |f| match &f.serving {
+        Serving::SelfSigned | Serving::Given => true,
+        // Only a node that has joined may ask for one.
+        Serving::Issued(signer) => signer.is_some() && f.nodes_are_known() && f.nodes_may_act(),
+    }),
     ("kubelet-self-signed", |f| f.serving == Serving::SelfSigned),
     ("kubelet-verified", |f| f.kubelet_ca.is_some()),
     ("kubelet-verifies", |f| match &f.serving {

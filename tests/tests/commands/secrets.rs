@@ -1,10 +1,12 @@
 //! What a run must not give away: its canaries, its keys, its tokens.
 
 use super::{path, ravelin, text};
-use ravelin_assess::verdict_of;
+use ravelin_adversary::Attacker;
+use ravelin_assess::{Path, verdict_of};
 use ravelin_host::Flaws;
 use ravelin_oracle::Handed;
-use ravelin_tests::{ATTACKERS, Sample, unit};
+use ravelin_tests::{ATTACKERS, Run, Sample, unit, unit_of};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 #[test]
@@ -33,6 +35,27 @@ fn no_canary_stands_in_a_trace_verdict_or_error() {
             assert!(errors > 0 || attacker != ATTACKERS[1], "no error was shown");
             assert_eq!(found, 0, "{} {attacker}: canaries are secrets", sample.name());
         }
+    }
+}
+
+/// A whole run's trace has more than a simulation's: what the attacker did, and the evidence, which
+/// quotes what was read.
+#[test]
+fn no_canary_stands_in_a_whole_trace_or_a_story() {
+    let (config, attacker) = (Sample::KubeadmDefault.config(), Attacker::Impostor);
+    let paths = [Path::KubeletLogs, Path::PodHttp];
+    let alone = unit_of(&config, attacker, &paths, (Flaws::none(), 51));
+    let whole = Run::of(config, 51).paths(&paths.map(Path::name)).attacker(attacker).with_trace().simulate();
+    let lines: BTreeSet<&str> = whole.trace_lines.iter().map(String::as_str).collect();
+    assert!(alone.trace.iter().all(|line| lines.contains(line)), "it is not the same simulation");
+    let mut shown = whole.trace_lines.join("\n");
+    let told: Vec<_> = whole.stories.iter().flat_map(|story| &story.chapters).flat_map(|c| &c.steps).collect();
+    let quoted = told.iter().filter(|step| step.text.contains("(canary)")).count();
+    assert!(quoted > 10, "only {quoted} quotes");
+    shown.extend(told.iter().map(|step| format!("{} {}\n", step.flow, step.text)));
+    let rounds = alone.paths.iter().flat_map(|path| &path.rounds);
+    for canary in rounds.flat_map(|round| [&round.seen.request, &round.seen.response]) {
+        assert!(!shown.contains(canary.reveal()), "a canary is told");
     }
 }
 

@@ -84,8 +84,8 @@ impl Written {
     /// Nothing is malformed, and TCP's complaints are about what the attacker forged or about ports
     /// that were used before. Gives the numbers of the packets with complaints.
     fn must_be_sound(&self) -> BTreeSet<usize> {
-        // Without a session's key Wireshark 4.0 takes SSH's encrypted packets for what they decrypt to
-        // under none: a key log for SSH would need the private keys of the exchange.
+        // Wireshark 4.0 decrypts SSH with a key of zeros where it has none, and finds the result
+        // malformed. The key that it wants is the exchange's private one, which nobody logs.
         let malformed = self.fields("_ws.malformed && !ssh", &["frame.number", "frame.protocols"]);
         assert_eq!(malformed, Vec::<Vec<String>>::new());
         let (known, forged) = (self.of_known_ends(), self.numbers_of_noted(FORGED));

@@ -31,6 +31,11 @@ pub struct Storm {
 }
 
 impl Storm {
+    /// Who attacks.
+    pub fn attacker(&self) -> Attacker {
+        Attacker::ALL[self.attacker]
+    }
+
     /// The simulation of this case.
     pub fn plan(&self, config: &ClusterConfig) -> UnitPlan {
         let latency = |most: u64| Latency::between_us(most / 4, most);
@@ -41,7 +46,7 @@ impl Storm {
             config: config.clone(),
             seed: self.seed,
             layout: Layout::new(config, self.nodes).expect("a few nodes have room"),
-            attacker: Attacker::ALL[self.attacker],
+            attacker: self.attacker(),
             untrusted: Untrusted::ALL,
             paths: Path::ALL.to_vec(),
             flaws: Flaws::none(),

@@ -9,6 +9,7 @@ use ravelin_config::ClusterConfig;
 use ravelin_oracle::Property as Judged;
 use ravelin_sim::SimError;
 use ravelin_tests::model::{Attacker, Facts, Outcome, Prediction, Property, Rules, State, Way};
+use std::cell::Cell;
 
 /// How many more seeds may show what chance decides.
 const MORE_SEEDS: u64 = 4;
@@ -34,6 +35,42 @@ pub fn disagreements(rules: &Rules, case: &Case, exercised: &Exercised) -> Vec<S
     let about = About { rules, attacker: case.attacker, facts: &facts, again: &again };
     for path in &run.paths {
         found.extend(about.path(path, &run.egress, exercised));
+    }
+    found
+}
+
+/// Everything that bad weather must not bring about: a property that breaks where the model says
+/// that nothing can break it, and a path that does not come back.
+pub fn in_weather(
+    rules: &Rules,
+    case: &Case,
+    (exercised, healed): (&Exercised, &Cell<usize>),
+) -> Vec<String> {
+    let config = case.config().expect("the files are accepted");
+    let run = run_unit(case.plan(&config, case.seed)).expect("bad weather is no reason to fail");
+    let facts = case.facts();
+    exercised.count_case(rules, case, &facts);
+    let attacker = Attacker::named(case.attacker.name()).expect("the model knows every attacker");
+    let mut found = Vec::new();
+    for path in &run.paths {
+        let way = Way::named(path.path.name()).expect("the model knows every path");
+        if rules.outcome(&facts, (way, attacker)).then != Outcome::Works {
+            continue;
+        }
+        match &path.healed {
+            Some(Ok(())) => healed.set(healed.get() + 1),
+            Some(Err(why)) => found.push(format!("{way} did not heal: {why}")),
+            None => {}
+        }
+        let verdict = verdict_of(case.attacker, &run.egress, path, &[]);
+        for property in Property::ALL {
+            let predicted = rules.state(&facts, (way, attacker, *property));
+            exercised.count_state(attacker, predicted.then);
+            if predicted.then != State::Broken && verdict.state(judged(*property)) == Found::Broken {
+                let evidence = &verdict.properties[&judged(*property)].evidence;
+                found.push(format!("{way} {attacker} {property}: {}, but {evidence:?}", says(&predicted)));
+            }
+        }
     }
     found
 }

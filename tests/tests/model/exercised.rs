@@ -27,12 +27,14 @@ struct Counts {
     /// Cells that held, by the protection that refused.
     refusals: BTreeMap<String, usize>,
     most_nodes: u32,
+    faults: usize,
 }
 
 impl Exercised {
     pub fn count_case(&self, rules: &Rules, case: &Case, facts: &Facts) {
         let mut counts = self.counts.borrow_mut();
         counts.cases += 1;
+        counts.faults += case.faults.len();
         counts.most_nodes = counts.most_nodes.max(case.nodes);
         for (index, (theme, _)) in THEMES.iter().enumerate() {
             let changed = case.choices.iter().any(|(theme, _)| *theme == index);
@@ -69,12 +71,12 @@ impl Exercised {
         self.counts.borrow().cases
     }
 
-    /// How many rows of the tables decided something.
-    pub fn lines(&self) -> BTreeSet<usize> {
-        self.counts.borrow().lines.keys().copied().collect()
+    /// How many faults happened.
+    pub fn faults(&self) -> usize {
+        self.counts.borrow().faults
     }
 
-    /// How many protections refused something.
+    /// The protections that refused something.
     pub fn protections(&self) -> BTreeSet<String> {
         self.counts.borrow().refusals.keys().cloned().collect()
     }

@@ -70,6 +70,10 @@ fn apiserver(settings: &Settings) -> Vec<String> {
         flags.push(flag("enable-admission-plugins", "NodeRestriction"));
     }
     flags.extend(settings.kubelet_ca.map(|ca| flag("kubelet-certificate-authority", ca)));
+    if settings.kubelet_cn {
+        flags.push(flag("enable-kubelet-cert-cn-validation", true));
+        flags.push(flag("feature-gates", "KubeletCertCNValidation=true"));
+    }
     if settings.kubelet_client {
         let file = "/etc/kubernetes/pki/apiserver-kubelet-client";
         flags.push(flag("kubelet-client-certificate", format!("{file}.crt")));

@@ -9,6 +9,7 @@ use ravelin_assess::{Path, UnitPlan, run_unit, verdict_of};
 use ravelin_host::{Flaw, Flaws};
 use ravelin_oracle::Property as Judged;
 use ravelin_tests::model::{self, Property, Rules, State, Way};
+use std::collections::BTreeSet;
 
 /// A cluster: which themes differ from kubeadm's, and how.
 type Cluster = &'static [(&'static str, &'static str)];
@@ -21,12 +22,21 @@ const VERIFIED: Cluster = &[
     ("kubelets' serving certificates", "serverTLSBootstrap"),
 ];
 
+/// The same, whose certificates must also have the node's name.
+const NAMED: Cluster = &[
+    ("--kubelet-certificate-authority", "the cluster's"),
+    ("kubelets' serving certificates", "serverTLSBootstrap"),
+    ("--enable-kubelet-cert-cn-validation", "true"),
+];
+
 /// A flaw, and where it must show: a cluster, an attacker, a path, and a property that the model
 /// does not call broken.
 struct Planted(Flaw, Cluster, Attacker, Path, Property);
 
-use Attacker::{Eavesdropper, Impostor, RogueNode, RoguePod, TokenThief};
-use Property::{AccessControlled, CredentialSafe, RequestAuthentic, RequestSecret, ResponseSecret};
+use Attacker::{Eavesdropper, Impostor, Outsider, RogueNode, RoguePod, TokenThief};
+use Property::{
+    AccessControlled, CredentialSafe, RequestAuthentic, RequestSecret, ResponseAuthentic, ResponseSecret,
+};
 
 const PLANTED: &[Planted] = &[
     // Certificate checks off.
@@ -43,6 +53,7 @@ const PLANTED: &[Planted] = &[
     Planted(Flaw::ServersSkipPossessionProof, KUBEADM, Impostor, Path::UserToApiserver, CredentialSafe),
     // Name checks off.
     Planted(Flaw::ClientsIgnoreServerName, VERIFIED, RogueNode, Path::UserToApiserver, RequestSecret),
+    Planted(Flaw::ApiserverIgnoresKubeletNodeName, NAMED, RogueNode, Path::KubeletLogs, RequestSecret),
     // Encryption and freshness off.
     Planted(Flaw::SessionsWithoutSecrecy, KUBEADM, Eavesdropper, Path::KubeletLogs, ResponseSecret),
     Planted(Flaw::ServersRepeatHandshakes, KUBEADM, Eavesdropper, Path::NodeToApiserver, CredentialSafe),
@@ -62,7 +73,36 @@ const PLANTED: &[Planted] = &[
     ),
     // A redirect followed.
     Planted(Flaw::ApiserverFollowsRedirects, KUBEADM, Impostor, Path::KubeletLogs, RequestAuthentic),
+    // What nobody can see can be guessed.
+    Planted(Flaw::PredictableSequenceNumbers, KUBEADM, Outsider, Path::PodHttp, ResponseAuthentic),
 ];
+
+/// Flaws that no run of these paths can show, and why.
+const ELSEWHERE: &[(Flaw, &str)] = &[
+    (
+        Flaw::SshTrustsAnyHostKey,
+        "Kubernetes' tunneler never verified a host key; the crate `tunnel` tests one that does",
+    ),
+    (
+        Flaw::ApiserverIgnoresKubeletAddress,
+        "a rogue node's former certificate fits the address anyway; the apiserver's own tests show it",
+    ),
+    (
+        Flaw::ApiserverProxiesToAnyAddress,
+        "the loopback address is no path; its scenario and the apiserver's own tests show it",
+    ),
+];
+
+#[test]
+fn every_flaw_is_planted_or_shown_elsewhere() {
+    let planted = PLANTED.iter().map(|planted| planted.0).chain(ELSEWHERE.iter().map(|(flaw, _)| *flaw));
+    let planted: BTreeSet<String> = planted.map(|flaw| format!("{flaw:?}")).collect();
+    let source = include_str!("../../../crates/host/src/flaws.rs");
+    let variants = source.lines().skip_while(|line| !line.starts_with("pub enum Flaw {")).skip(1);
+    let variants = variants.take_while(|line| *line != "}").filter_map(|line| line.trim().strip_suffix(','));
+    let all: BTreeSet<String> = variants.map(str::to_owned).collect();
+    assert_eq!(all, planted);
+}
 
 #[test]
 fn every_planted_flaw_contradicts_the_model() {

@@ -45,6 +45,7 @@ pub const THEMES: &[(&str, &[Choice])] = &[
             ("another", |s| s.kubelet_ca = Some(OTHER_CA)),
         ],
     ),
+    ("--enable-kubelet-cert-cn-validation", &[("true", |s| s.kubelet_cn = true)]),
     ("--kubelet-client-certificate", &[("none", |s| s.kubelet_client = false)]),
     (
         "kubelets' serving certificates",
@@ -150,6 +151,7 @@ pub struct Settings {
     pub anonymous: Option<bool>,
     pub node_restriction: bool,
     pub kubelet_ca: Option<&'static str>,
+    pub kubelet_cn: bool,
     pub kubelet_client: bool,
     pub serving: Certificates,
     pub signer: Option<&'static str>,
@@ -181,6 +183,7 @@ impl Settings {
             anonymous: None,
             node_restriction: true,
             kubelet_ca: None,
+            kubelet_cn: false,
             kubelet_client: true,
             serving: Certificates::SelfSigned,
             signer: Some(CLUSTER_CA),
@@ -224,6 +227,12 @@ impl Settings {
         if self.serving_signer.is_some() || self.client_signer.is_some() || closed_in_file {
             self.version = self.version.max(19);
         }
+        // It needs an authority, and what only older versions have takes precedence.
+        self.kubelet_cn &=
+            self.kubelet_ca.is_some() && !self.tunnels && self.insecure != Insecure::Everywhere;
+        if self.kubelet_cn {
+            self.version = 37;
+        }
         self
     }
 
@@ -255,7 +264,7 @@ impl Settings {
                 Insecure::Everywhere => Some(true),
             },
             kubelet_ca: self.kubelet_ca.map(str::to_owned),
-            kubelet_cn: false,
+            kubelet_cn: self.kubelet_cn,
             kubelet_client: self.kubelet_client,
             tunnels: self.tunnels,
             node_clients: match self.bootstrap {

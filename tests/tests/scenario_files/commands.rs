@@ -39,6 +39,9 @@ fn a_story_is_told_of_both_sides_or_of_what_would_happen() {
     for part in ["Hosts:", "The attack:", "The control:", "The same again", "1:59.000", "What was seen"] {
         assert!(out.contains(part), "{part}: {out}");
     }
+    let (status, out, _) = scenario(&["explain", "kubelet-anonymous"]);
+    assert!(status == Some(0) && out.contains("with the token: answered 200"), "{out}");
+    assert!(!out.contains("eyJ"), "a token is shown");
     let (status, out, _) = scenario(&["explain", "cve-2018-1002105"]);
     assert!(status == Some(0) && out.contains("cannot be run yet"), "{out}");
 }
@@ -59,6 +62,7 @@ fn the_exit_status_tells_bad_names_from_attacks_that_do_not_work() {
     for (arguments, expected, words) in [
         (vec!["run", &same], 0, "mine (CVE-2022-3294): reproduced"),
         (vec!["run", &harmless], 1, "NOT AS DESCRIBED"),
+        (vec!["run", &harmless], 1, "harmless.yaml --seed 42\n"),
         (vec!["run", &bad], 2, "bad.yaml:58: at: \"later\" is not understood"),
         (vec!["run", "no-such-attack"], 2, "accepted: cve-2018-1002105"),
         (vec!["run", "cve-2020-8559"], 2, "waits for exec streams"),

@@ -121,6 +121,8 @@ const RULES: &[Rule] = &[
             ("crates/apiserver/src/tests", "what each flaw lets through"),
             ("crates/client/src/tests", "what each flaw lets through"),
             ("crates/kubelet/src/tests", "what each flaw lets through"),
+            ("crates/scenario/src/side.rs", "the old behaviour that a scenario is about"),
+            ("crates/sim/src/tests", "what each flaw lets through"),
             ("crates/transport/src/tests", "what each flaw lets through"),
             ("crates/tunnel/src/tests", "what each flaw lets through"),
             ("tests/", "twins"),

@@ -28,7 +28,7 @@ impl Tactic for Anonymous {
                 match answer {
                     Ok(answer) if answer.granted() => {
                         notes.learned(&flow, answer.body);
-                        let text = format!("read {} without any credential", wanted.what);
+                        let text = format!("{} without any credential", wanted.deed());
                         notes.gained(&flow, GainKind::BeyondRights, text);
                         if asks_for_no_identity(target) {
                             let text = "had a request executed: the server asks nobody for an identity";

@@ -71,13 +71,13 @@ async fn present(notes: &Notes<'_>, target: &Target, identity: &Identity, how: P
             match request(notes, *server, target.speaks, (asked(), shown)).await {
                 Ok(answer) if answer.granted() && without.is_ok_and(|answer| answer.granted()) => {
                     notes.learned(&flow, answer.body);
-                    let text = format!("read {} with any certificate or none", wanted.what);
+                    let text = format!("{} with any certificate or none", wanted.deed());
                     notes.gained(&flow, GainKind::BeyondRights, text);
                 }
                 Ok(answer) if answer.granted() => {
                     notes.learned(&flow, answer.body);
                     let name = &target.client.common_name;
-                    let text = format!("read {} as {name}", wanted.what);
+                    let text = format!("{} as {name}", wanted.deed());
                     notes.gained(&flow, GainKind::ExecutedAsClient, text.clone());
                     notes.gained(&flow, GainKind::BeyondRights, text);
                     if how.stolen {

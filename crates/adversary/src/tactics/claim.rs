@@ -14,11 +14,13 @@ use async_trait::async_trait;
 use ravelin_oracle::{Attempt, Property};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How long controllers get to notice a change.
-const NOTICE: Duration = Duration::from_secs(2);
+const NOTICE: Duration = Duration::from_secs(1);
+/// How often the attacker repeats its change.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Claiming a server's address.
 pub struct ClaimAddress;
@@ -44,8 +46,18 @@ impl Tactic for ClaimAddress {
             return notes.finish();
         }
         tokio::time::sleep(NOTICE).await;
+        // Kubelets put right what others wrote into their nodes' status (every 10 s by default): who
+        // wants the next connection claims once more (NCC-E003660-JAV did so in a loop).
+        for (claim, with) in &led {
+            let _ = patch(&notes, target, (*claim, &claim.leading_to(here), with.as_ref())).await;
+        }
         let interception = Interception::await_at(&notes, &genuine(target)).await;
-        taking_over(field, target).serve_during(&notes, target, (&interception, probe)).await;
+        let impostor = taking_over(field, target);
+        tokio::select! {
+            biased;
+            () = impostor.serve_during(&notes, target, (&interception, probe)) => {}
+            () = insist(&notes, target, (&led, here)) => {}
+        }
         drop(interception);
         for (claim, with) in led {
             // What cannot be put back shows in the uses that follow.
@@ -53,6 +65,18 @@ impl Tactic for ClaimAddress {
         }
         tokio::time::sleep(NOTICE).await;
         notes.finish()
+    }
+}
+
+/// Whose objects these are puts them right again and again; so the attacker changes them again and
+/// again.
+async fn insist(notes: &Notes<'_>, target: &Target, (led, here): (&[(&Claim, Option<Held>)], IpAddr)) {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        for (claim, with) in led {
+            // Where it fails once, it may succeed the next time.
+            let _ = patch(notes, target, (claim, &claim.leading_to(here), with.as_ref())).await;
+        }
     }
 }
 

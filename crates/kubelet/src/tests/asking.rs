@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, get};
 use ravelin_client::{Client, Credential, TokenSource};
-use ravelin_host::Flaws;
+use ravelin_host::{Endpoint, Flaws};
 use ravelin_transport::body;
 use serde_json::json;
 use std::time::Duration;
@@ -83,6 +83,11 @@ async fn a_command_runs_for_whoever_may_and_is_written_down() {
     let refusal = "Forbidden (user=reader, verb=create, resource=nodes, subresource(s)=[proxy])\n";
     assert_eq!(post(&reader, &format!("{run}?cmd=id"), "").await, (403, refusal.to_owned()));
     assert_eq!(get(&admin, &format!("{run}?cmd=id")).await.0, 405);
+    let someone = stage.network.host("someone", [10, 0, 0, 77]);
+    let stream = someone.connect(&Endpoint::tcp([10, 0, 0, 2], 10255)).await.unwrap().stream;
+    let mut read_only = ravelin_transport::HttpConnection::open(&someone, stream).await.unwrap();
+    let request = http::Request::post(format!("{run}?cmd=id")).body(body::empty()).unwrap();
+    assert_eq!(read_only.send(request).await.unwrap().status(), 404, "not on the read-only port");
     let runs = stage.runtime.ledger("p-uid").unwrap().runs();
     let argv: Vec<String> = runs.iter().map(|ran| ran.argv.join(" ")).collect();
     let cat = format!("cat {token}");

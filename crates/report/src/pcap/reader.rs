@@ -48,7 +48,10 @@ pub fn read(file: &[u8]) -> Read {
     let mut first = true;
     while !rest.is_empty() {
         let length = u32_at(rest, 4) as usize;
-        assert!(length % 4 == 0 && length >= 12 && length <= rest.len(), "a block of {length} bytes");
+        assert!(
+            length.is_multiple_of(4) && length >= 12 && length <= rest.len(),
+            "a block of {length} bytes"
+        );
         assert_eq!(u32_at(rest, length - 4) as usize, length, "both lengths agree");
         let (kind, body) = (u32_at(rest, 0), &rest[8..length - 4]);
         assert_eq!(kind == 0x0a0d_0d0a, first, "one section, which begins the file");

@@ -181,3 +181,19 @@ fn a_blind_segment_needs_the_port_and_both_numbers_either_way() {
     let (accepted, unknown) = forging(Flaws::none(), vec![]);
     assert!(accepted.is_empty() && unknown.is_none(), "without the flaw nothing is known");
 }
+
+#[test]
+fn an_owned_machines_name_is_used_from_where_it_stands() {
+    play(owning(27, &["pod-1"], false), |world| {
+        Box::pin(async move {
+            echo(&world, "node-1", "10.0.1.1:10250").await;
+            for (source, segment) in [("10.244.1.2", Segment::Node(1)), ("10.66.0.66", Segment::Access)] {
+                let mut own = world.wire().connect_as(Some(ip(source)), at("10.0.1.1:10250")).await.unwrap();
+                assert_eq!(say(&mut own, "here").await.unwrap(), "here");
+                let packets = world.wire().packets();
+                let mut of_it = packets.iter().filter(|packet| packet.source.ip() == ip(source)).peekable();
+                assert!(of_it.peek().is_some() && of_it.all(|packet| packet.segment == segment), "{source}");
+            }
+        })
+    });
+}
