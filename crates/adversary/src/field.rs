@@ -7,7 +7,7 @@ use ravelin_host::{Connection, Flaw, HostRef, SessionSecret};
 use ravelin_oracle::dissect::{KeyLogLine, Secrets, SshSecret};
 use ravelin_sim::{Flags, Forged, Wire, World};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// One honest use of the path, started by the tactic at the moment that suits it.
@@ -81,6 +81,16 @@ impl Field {
         } else {
             Secrets::default()
         }
+    }
+
+    /// Did packets of these connections (client, server) cross the network in this attempt? For
+    /// whoever judges: an attacker off the path does not see it.
+    pub fn referee_saw(&self, pairs: &[(IpAddr, SocketAddr)]) -> bool {
+        let packets = self.wire().packets_since(self.packets_before);
+        let ours = |(client, server): &(IpAddr, SocketAddr)| {
+            packets.iter().any(|packet| packet.source.ip() == *client && packet.destination == *server)
+        };
+        pairs.iter().any(ours)
     }
 
     /// Every session secret of the run: for whoever judges, never for an attacker.

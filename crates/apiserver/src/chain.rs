@@ -102,8 +102,9 @@ impl Chain {
         resources::serve(&self.server, permit, asked).await
     }
 
-    /// Leave for a request. One that asks for an upgrade is refused after that, so that a stranger
-    /// learns no more than from any other.
+    /// Leave for a request. One whose upgrade would have to be carried on is refused after that, so
+    /// that a stranger learns no more than from any other; elsewhere an upgrade is not taken up, as
+    /// HTTP allows (RFC 9110 section 7.8).
     fn permit(&self, user: UserInfo, (info, headers): (&RequestInfo, &HeaderMap)) -> Result<Permit, Status> {
         let upgrade = asks_for_upgrade(headers);
         let unauthorized = self.server.host.flaws().has(Flaw::ApiserverSkipsAuthorizationOfUpgrades);
@@ -111,7 +112,7 @@ impl Chain {
             return Ok(Authorization::danger_unasked(Attributes::of_request(user, info)));
         }
         let permit = authorize(&self.server, user, info)?;
-        if upgrade {
+        if upgrade && STREAMED.contains(&info.subresource.as_str()) {
             return Err(Status::bad_request("upgrade requests are not supported by this server"));
         }
         Ok(permit)
@@ -139,6 +140,9 @@ fn authorize(server: &Server, user: UserInfo, info: &RequestInfo) -> Result<Perm
     );
     decided.map_err(|denied| denied.status())
 }
+
+/// The subresources whose upgrades lead to another server.
+const STREAMED: [&str; 4] = ["proxy", "exec", "attach", "portforward"];
 
 /// To ignore these would serve a request under the wrong user.
 fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Status> {

@@ -4,13 +4,15 @@ use crate::model::{Chapter, Property, Step, StepKind, Story};
 use crate::places::Places;
 use crate::unit::{PathRun, Round};
 use ravelin_adversary::Attacker;
-use ravelin_oracle::{Canary, Finding, Handed, Learned, Observed, Protection, judge, not_genuine};
+use ravelin_oracle::{Canary, Finding, Handed, Learned, Observed, Protection, Refusal, judge, not_genuine};
 use ravelin_sim::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The longest piece of what was read that a story quotes, in characters.
-const MAX_QUOTE: usize = 160;
+/// How much a story quotes on either side of a canary, in characters.
+const MAX_QUOTE: usize = 60;
+/// What stands for a canary in a quote.
+const CANARY: &str = "(canary)";
 
 /// When each cell of a simulation began.
 pub struct Beginnings(BTreeMap<String, Duration>);
@@ -61,12 +63,11 @@ fn steps(seen: &Observed, places: &Places) -> Vec<Step> {
     let judged = judge(seen);
     // The attacker's own notes repeat its gains and refusals, which are told from what was judged.
     let gains = seen.attempt.gains.iter().map(|gain| (gain.at, format!("{}: {}", gain.flow, gain.text)));
-    let refusals = seen.attempt.refusals.iter();
-    let repeated: BTreeSet<(Duration, String)> = gains
-        .chain(refusals.map(|refusal| {
-            (refusal.at, format!("{}: refused by {}: {}", refusal.flow, refusal.by.name(), refusal.text))
-        }))
-        .collect();
+    let refusals = seen.attempt.refusals.iter().flat_map(|refusal| {
+        let Refusal { at, flow, by, text, .. } = refusal;
+        [(*at, format!("{flow}: {text}")), (*at, format!("{flow}: refused by {}: {text}", by.name()))]
+    });
+    let repeated: BTreeSet<(Duration, String)> = gains.chain(refusals).collect();
     for (at, text) in &seen.attempt.story {
         if !repeated.contains(&(*at, text.clone())) {
             page.acted(*at, text);
@@ -144,14 +145,23 @@ fn quoted(finding: &Finding, seen: &Observed, canary: &Canary) -> String {
         text.lines().find(|line| line.contains(canary.reveal())).map(str::to_owned)
     });
     let Some(line) = line else { return finding.text.clone() };
-    let line = line.replace(seen.request.reveal(), "(canary)").replace(seen.response.reveal(), "(canary)");
-    let cut: String = line.chars().take(MAX_QUOTE).collect();
-    let more = if cut.len() < line.len() { " …" } else { "" };
-    let lower = cut.to_ascii_lowercase();
+    let line = line.replace(seen.request.reveal(), CANARY).replace(seen.response.reveal(), CANARY);
+    let lower = line.to_ascii_lowercase();
     if ["bearer", "authorization", "token", "private key"].iter().any(|secret| lower.contains(secret)) {
         return finding.text.clone();
     }
-    format!("{}: {}{more}", finding.text, cut.trim())
+    format!("{}: {}", finding.text, around_the_canary(line.trim()))
+}
+
+/// What stands around the first canary of a line.
+fn around_the_canary(line: &str) -> String {
+    let at = line.find(CANARY).unwrap_or(0);
+    let (before, after) = line.split_at(at);
+    let (left, right) = (before.chars().count(), after.chars().count());
+    let before: String = before.chars().skip(left.saturating_sub(MAX_QUOTE)).collect();
+    let after: String = after.chars().take(CANARY.len() + MAX_QUOTE).collect();
+    let (more_before, more_after) = (left > MAX_QUOTE, right > CANARY.len() + MAX_QUOTE);
+    format!("{}{before}{after}{}", if more_before { "… " } else { "" }, if more_after { " …" } else { "" })
 }
 
 fn handed(handed: &Handed, genuine: bool) -> String {

@@ -182,9 +182,10 @@ impl Cluster {
                 format!("system:serviceaccount:{NAMESPACE}:{}", crate::demo::PROBE_ACCOUNT),
                 &["system:serviceaccounts", &format!("system:serviceaccounts:{NAMESPACE}")],
             ),
-            Who::Proxy(_) => {
-                Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"])
-            }
+            Who::Proxy(node) => match self.members[node].plan.proxy.credential {
+                Credential::Certificate(_) => Subject::new("system:kube-proxy", &["system:node-proxier"]),
+                _ => Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"]),
+            },
             Who::ControllerManager => Subject::new("system:kube-controller-manager", &[]),
             Who::User => Subject::new("kubernetes-admin", &["system:masters"]),
         }

@@ -4,7 +4,7 @@
 use crate::command::Repeat;
 use crate::junit::escaped;
 use crate::proof;
-use crate::remedy::{checks, whereabouts};
+use crate::remedy::{checks, is_in_place, whereabouts};
 use crate::words;
 use ravelin_assess::model::{PathOutcome, PathState, Property, PropertyVerdict, Report, State, Verdict};
 use std::fmt::Write;
@@ -255,8 +255,11 @@ impl Page<'_> {
         let mut lines: Vec<String> = Vec::new();
         let broken = verdict.properties.iter().filter(|(_, found)| found.state == State::Broken);
         let place = (verdict.path.as_str(), verdict.egress.as_str());
+        let working = verdict.properties.values().flat_map(|found| &found.refused_by);
+        let working = working.map(String::as_str).collect();
         for (property, found) in broken {
-            for check in found.tactics.iter().flat_map(|tactic| checks(place, tactic, &[*property])) {
+            let known = found.tactics.iter().flat_map(|tactic| checks(place, tactic, &[*property]));
+            for check in known.filter(|check| !is_in_place(check, &working)) {
                 let settings = check.settings.iter().map(|setting| {
                     let place = whereabouts(self.report, setting);
                     format!("{} {} ({}): {place}", setting.component, setting.key, setting.wanted)

@@ -4,6 +4,7 @@
 //! hand is shown by a run with it (`--fixes`), never by this table.
 
 use ravelin_assess::model::{Property, Report};
+use std::collections::BTreeSet;
 
 /// A setting of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +123,16 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
     found
 }
 
+/// The check of whoever comes, which two protections make up.
+const IDENTITY: &str = "authentication and authorization";
+
+/// Is a check in place, as protections of these names refused something?
+pub(crate) fn is_in_place(check: &Check, refused: &BTreeSet<&str>) -> bool {
+    let identity = check.name == IDENTITY;
+    refused.contains(check.name)
+        || identity && (refused.contains("authentication") || refused.contains("authorization"))
+}
+
 /// The tactics that answer in the server's place.
 const TAKE_THE_PLACE: [&str; 11] = [
     "self-signed-certificate",
@@ -168,10 +179,8 @@ fn authentication(path: &str) -> Option<Check> {
         "direct-to-kubelet-read-only" => ("no such port", READ_ONLY_PORT),
         "direct-to-apiserver-insecure" => ("no such port", INSECURE_PORT),
         "direct-to-component" => ("no such port, or authentication at it", COMPONENT_PORTS),
-        _ if path.contains("to-kubelet") => ("authentication and authorization", ASK_AT_KUBELET),
-        _ if path.ends_with("apiserver") || path == "node-bootstrap" => {
-            ("authentication and authorization", ASK_AT_APISERVER)
-        }
+        _ if path.contains("to-kubelet") => (IDENTITY, ASK_AT_KUBELET),
+        _ if path.ends_with("apiserver") || path == "node-bootstrap" => (IDENTITY, ASK_AT_APISERVER),
         _ => return None,
     };
     Some(Check { name, settings, note: "" })

@@ -8,7 +8,7 @@
 use crate::command::Repeat;
 use crate::paint::harmless;
 use crate::proof;
-use crate::remedy::{Setting, checks, home, in_files};
+use crate::remedy::{Setting, checks, home, in_files, is_in_place};
 use crate::words;
 use ravelin_assess::model::{
     Evidence, PathOutcome, PathState, Property, PropertyVerdict, Report, State, Verdict,
@@ -154,8 +154,12 @@ fn broken(report: &Report, (verdict, property, found): Found<'_>, repeat: &Repea
     }
     text.push_str(&format!(". Repeat with: {}", repeat.explain(verdict)));
     let place_of = (verdict.path.as_str(), verdict.egress.as_str());
-    let settings = found.tactics.iter().flat_map(|tactic| checks(place_of, tactic, &[property]));
-    let settings: Vec<Setting> = settings.flat_map(|check| check.settings.iter().copied()).collect();
+    let known = found.tactics.iter().flat_map(|tactic| checks(place_of, tactic, &[property]));
+    // What already refuses something is not what is missing.
+    let working = verdict.properties.values().flat_map(|found| &found.refused_by);
+    let working = working.map(String::as_str).collect();
+    let missing = known.filter(|check| !is_in_place(check, &working));
+    let settings: Vec<Setting> = missing.flat_map(|check| check.settings.iter().copied()).collect();
     let mut result = result((&property.to_string(), "error"), &text, &key(verdict, property));
     place(&mut result, report, &settings);
     result["properties"] = json!({

@@ -2,7 +2,7 @@
 
 use crate::paint::{Ink, Painter, harmless, wrap};
 use crate::proof;
-use crate::remedy::{checks, whereabouts};
+use crate::remedy::{Check, checks, is_in_place, whereabouts};
 use crate::repeated::{Run, runs};
 use crate::words;
 use ravelin_assess::model::{
@@ -184,7 +184,8 @@ impl Teller<'_> {
                 None
             }
             StepKind::Refused { by, .. } => {
-                self.hanging(&head, &format!("refused by {by}: {}", step.text), Ink::Good);
+                let refused = if by.starts_with("no ") { "refused, as" } else { "refused by" };
+                self.hanging(&head, &format!("{refused} {by}: {}", step.text), Ink::Good);
                 None
             }
             StepKind::Broke(property) => {
@@ -223,10 +224,9 @@ impl Teller<'_> {
     fn lesson(&mut self, chapter: &Chapter) {
         let mut refused: Vec<&str> = Vec::new();
         for step in &chapter.steps {
-            if let StepKind::Refused { by, .. } = &step.kind {
-                if !refused.contains(&by.as_str()) {
-                    refused.push(by);
-                }
+            match &step.kind {
+                StepKind::Refused { by, .. } if !refused.contains(&by.as_str()) => refused.push(by),
+                _ => {}
             }
         }
         if !refused.is_empty() {
@@ -242,10 +242,10 @@ impl Teller<'_> {
         }
         let story = self.story;
         let known = checks((&story.path, &story.egress), &chapter.tactic, &broken);
-        let missing = known.iter().filter(|check| !refused.contains(&check.name));
-        let mut told = false;
-        for check in missing {
-            told = true;
+        let working = self.working();
+        let (present, missing): (Vec<Check>, Vec<Check>) =
+            known.into_iter().partition(|check| is_in_place(check, &working));
+        for check in &missing {
             self.hanging("   What would have stopped it: ", check.name, Ink::Plain);
             for setting in check.settings {
                 let place = whereabouts(self.report, setting);
@@ -256,9 +256,24 @@ impl Teller<'_> {
                 self.line(5, check.note);
             }
         }
-        if !told {
-            self.line(3, "No other check of Kubernetes' stands against this tactic.");
+        if !present.is_empty() {
+            let names: Vec<&str> = present.iter().map(|check| check.name).collect();
+            self.hanging("   In place, and not enough: ", &names.join(", "), Ink::Plain);
         }
+        if missing.is_empty() {
+            self.line(3, "No other check of Kubernetes' is known to stand against it.");
+        }
+    }
+
+    /// The protections that refused something in this story: they are switched on.
+    fn working(&self) -> BTreeSet<&str> {
+        let steps = self.story.chapters.iter().flat_map(|chapter| &chapter.steps);
+        steps
+            .filter_map(|step| match &step.kind {
+                StepKind::Refused { by, .. } => Some(by.as_str()),
+                _ => None,
+            })
+            .collect()
     }
 }
 
@@ -279,7 +294,7 @@ fn sentence(property: Property, found: &PropertyVerdict) -> String {
                 (_, 0) => String::new(),
                 (proved, all) => format!("; {proved} of {all} such tactics break it without that"),
             };
-            format!("refused by {} ({tactics}){twins}", by.join(", "))
+            format!("refused: {} ({tactics}){twins}", by.join(", "))
         }
         State::NotExposed => {
             let counted = found.counted.unwrap_or(0);

@@ -110,6 +110,13 @@ pub(crate) fn tactic(name: &str) -> Option<&'static str> {
         "blind-injection" => {
             "sends resets and segments in the server's name, without seeing the connection's sequence numbers"
         }
+        "ask-for-an-upgrade" => {
+            "asks with the headers of an upgrade, with every credential that it holds: what passes a check made for \
+             plain requests only"
+        }
+        "front-proxy-headers" => {
+            "adds the headers with which a front proxy says who the caller is, in the client's name"
+        }
         "ask-directly" => "asks the port itself for what is not its own, without and with what it holds",
         "take-credentials" => "asks the port for credentials, and uses what it was given",
         _ => return None,

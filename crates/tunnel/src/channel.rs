@@ -171,6 +171,19 @@ impl AsyncWrite for ChannelPipe {
         Pin::new(&mut self.pipe).poll_write(context, bytes)
     }
 
+    // A TLS client that refuses its server writes once before it goes: its alert must be in that write.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.pipe.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.pipe).poll_flush(context)
     }

@@ -49,7 +49,8 @@ fn no_canary_stands_in_a_whole_trace_or_a_story() {
     let lines: BTreeSet<&str> = whole.trace_lines.iter().map(String::as_str).collect();
     assert!(alone.trace.iter().all(|line| lines.contains(line)), "it is not the same simulation");
     let mut shown = whole.trace_lines.join("\n");
-    let told: Vec<_> = whole.stories.iter().flat_map(|story| &story.chapters).flat_map(|c| &c.steps).collect();
+    let told: Vec<_> =
+        whole.stories.iter().flat_map(|story| &story.chapters).flat_map(|c| &c.steps).collect();
     let quoted = told.iter().filter(|step| step.text.contains("(canary)")).count();
     assert!(quoted > 10, "only {quoted} quotes");
     shown.extend(told.iter().map(|step| format!("{} {}\n", step.flow, step.text)));

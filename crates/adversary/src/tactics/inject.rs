@@ -46,6 +46,8 @@ impl Tactic for BlindInjection {
         let flow = "attacker, in the server's name > the client";
         if taken > 0 {
             notes.tell(format!("{flow}: {taken} of {} segments fitted a connection", forged.len()));
+        } else if !field.referee_saw(&blind.pairs) {
+            notes.tell("no connection of the path crossed the network in the clear");
         } else if !forged.is_empty() {
             let text = format!("none of {} blind segments fitted a connection", forged.len());
             notes.refused(flow, Protection::SequenceNumbers, text, &[Property::ResponseAuthentic]);

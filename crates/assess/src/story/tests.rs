@@ -93,3 +93,11 @@ fn callers_are_told_whether_their_answer_was_genuine() {
     assert_eq!(texts[1], "was handed 8 bytes as success");
     assert_eq!(steps[2].kind, StepKind::Broke(Property::ResponseAuthentic));
 }
+
+#[test]
+fn a_long_line_is_quoted_around_its_canary() {
+    let long = format!("{}request-canary-0001{}", "a".repeat(500), "ß".repeat(500));
+    let steps = told(|seen| seen.attempt.learned = vec![learned(&long)]);
+    let quote = format!("… {}(canary){} …", "a".repeat(60), "ß".repeat(60));
+    assert_eq!(steps[0].text, format!("read the request: {quote}"));
+}

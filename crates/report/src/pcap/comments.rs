@@ -1,9 +1,10 @@
 //! Which packet a piece of evidence belongs to.
 //!
-//! Evidence has a time and names a flow, in addresses or names. Its packet is the last one until
-//! then that has the most of the ends that the flow names, one with data before one without.
+//! Evidence has a time and names a flow, in addresses or names, its client first. Its packet is the
+//! last one until then that has the most of the ends that the flow names: one with data before one
+//! without, and where a request or a response was broken, one that goes its way.
 
-use ravelin_assess::model::{Capture, CapturedPacket, Report, State};
+use ravelin_assess::model::{Capture, CapturedPacket, Property, Report, State};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,8 +23,9 @@ pub fn of(report: &Report, capture: &Capture) -> BTreeMap<usize, Vec<String>> {
                 _ => continue,
             };
             for evidence in &found.evidence {
-                let ends = ends(capture, &evidence.flow);
-                let Some(packet) = packet(capture, evidence.at_ms, &ends) else { continue };
+                let mut named = Named::of(capture, &evidence.flow);
+                named.way = if found.state == State::Broken { way(*property) } else { None };
+                let Some(packet) = packet(capture, evidence.at_ms, &named) else { continue };
                 let (tactic, text, name) = (&evidence.tactic, &evidence.text, verdict.name());
                 let against = if found.state == State::Broken { "by" } else { "against" };
                 let line = format!("evidence: {property} {what} {against} {tactic}: {text} ({name})");
@@ -50,10 +52,42 @@ impl End {
     }
 }
 
-/// The ends that a flow's name has: addresses or machines' names, with ports or without.
-fn ends(capture: &Capture, flow: &str) -> Vec<End> {
-    let words = flow.split(|c: char| c.is_whitespace() || "(),;".contains(c));
-    words.filter_map(|word| end(capture, word)).collect()
+/// What a flow's name says: its ends, addresses or machines' names, with ports or without; and the
+/// way that what is looked for went.
+struct Named {
+    client: Option<End>,
+    others: Vec<End>,
+    way: Option<Way>,
+}
+
+impl Named {
+    fn of(capture: &Capture, flow: &str) -> Self {
+        let ends = |text: &str| {
+            let words = text.split(|c: char| c.is_whitespace() || "(),;".contains(c));
+            words.filter_map(|word| end(capture, word)).collect::<Vec<_>>()
+        };
+        let (client, others) = flow.split_once(" > ").unwrap_or(("", flow));
+        Self { client: ends(client).first().copied(), others: ends(others), way: None }
+    }
+
+    /// How many of the ends are this packet's.
+    fn ends_of(&self, packet: &CapturedPacket) -> usize {
+        let ends = self.client.iter().chain(&self.others);
+        ends.filter(|end| end.is(packet.source) || end.is(packet.destination)).count()
+    }
+
+    /// Does it go the way?
+    fn goes_its_way(&self, packet: &CapturedPacket) -> bool {
+        let (from, to) = match self.way {
+            Some(Way::FromClient) => (packet.source, packet.destination),
+            Some(Way::ToClient) => (packet.destination, packet.source),
+            None => return true,
+        };
+        match self.client {
+            Some(client) => client.is(from),
+            None => self.others.iter().any(|end| end.is(to)),
+        }
+    }
 }
 
 fn end(capture: &Capture, word: &str) -> Option<End> {
@@ -71,17 +105,32 @@ fn end(capture: &Capture, word: &str) -> Option<End> {
     found.map(|(ip, _)| End { ip: *ip, port })
 }
 
-fn packet(capture: &Capture, at_ms: u64, ends: &[End]) -> Option<usize> {
+/// Does what breaks a property go from the client, or to it?
+fn way(property: Property) -> Option<Way> {
+    match property {
+        Property::RequestSecret | Property::RequestAuthentic => Some(Way::FromClient),
+        Property::ResponseSecret | Property::ResponseAuthentic => Some(Way::ToClient),
+        Property::CredentialSafe | Property::AccessControlled => None,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    FromClient,
+    ToClient,
+}
+
+fn packet(capture: &Capture, at_ms: u64, named: &Named) -> Option<usize> {
     // Evidence has whole milliseconds: it arose before the next one.
     let at = Duration::from_millis(at_ms.saturating_add(1));
     let after = capture.packets.partition_point(|packet| packet.at < at);
     let recent = capture.packets[..after].iter().enumerate().rev();
     let recent = recent.take_while(|(_, packet)| packet.at + OLDEST >= at);
     let worth = |packet: &CapturedPacket| {
-        let named = |end: &&End| end.is(packet.source) || end.is(packet.destination);
-        (ends.iter().filter(named).count(), !packet.payload.is_empty())
+        let data = !packet.payload.is_empty();
+        (named.ends_of(packet), data && named.goes_its_way(packet), data)
     };
-    let mut best: Option<((usize, bool), usize)> = None;
+    let mut best: Option<((usize, bool, bool), usize)> = None;
     for (number, packet) in recent {
         let worth = worth(packet);
         if worth.0 > 0 && best.is_none_or(|(known, _)| worth > known) {

@@ -113,16 +113,21 @@ fn secrets_come_before_the_packets_that_need_them() {
 
 /// The report's evidence is of millisecond 4,012, of `control-plane > node-1:10250`.
 #[test]
-fn evidence_is_at_the_last_packet_of_its_flow_that_carries_data() {
+fn evidence_is_at_the_last_packet_that_goes_its_way_and_carries_data() {
     let read = written();
     let commented: Vec<usize> =
         (0..read.packets.len()).filter(|number| !read.packets[*number].comments.is_empty()).collect();
     assert_eq!(commented, [0, 1, 6], "the eavesdropper's properties have no evidence");
-    assert_eq!(read.packets[0].comments, ["led away"]);
-    let comment = &read.packets[1].comments[0];
-    let line = "by false-kubelet: ";
-    assert!(comment.starts_with("evidence: ") && comment.contains(line), "{comment}");
-    assert!(comment.contains("(apiserver-to-kubelet/logs/impostor@direct)"), "{comment}");
+    let name = "(apiserver-to-kubelet/logs/impostor@direct)";
+    let told = [
+        "led away".to_owned(),
+        format!("evidence: request_secret broken by false-kubelet: read the request's canary {name}"),
+        format!("evidence: request_secret broken by false-kubelet: more of the same {name}"),
+    ];
+    assert_eq!(read.packets[0].comments, told);
+    let forged = "the caller was handed a forged log";
+    let told = format!("evidence: response_authentic broken by false-kubelet: {forged} {name}");
+    assert_eq!(read.packets[1].comments[0], told);
 }
 
 #[test]
@@ -151,6 +156,10 @@ fn an_address_stands_for_any_port_where_evidence_names_none() {
         }
     }
     let packets = read(&pcapng(&report, &[capture("impostor")])).packets;
-    let told = packets.iter().position(|packet| packet.comments.iter().any(|c| c.starts_with("evidence")));
-    assert_eq!(told, Some(4), "an older one with data before a newer one without");
+    let told = |what: &str| {
+        let is_it = |comment: &String| comment.starts_with(&format!("evidence: {what}"));
+        packets.iter().position(|packet| packet.comments.iter().any(is_it))
+    };
+    assert_eq!(told("request_secret"), Some(0), "to that address");
+    assert_eq!(told("response_authentic"), Some(4), "from there, an older one with data, none without");
 }

@@ -81,3 +81,22 @@ fn what_a_peer_sent_cannot_steer_the_terminal_of_a_story() {
     let text = told(vec![Chapter { tactic: "x\x1b".into(), began: Duration::ZERO, steps }]);
     assert!(!text.contains('\x1b'), "{text:?}");
 }
+
+#[test]
+fn a_check_that_refused_elsewhere_is_not_said_to_be_missing() {
+    let read = || step(1, "a > node-1:10250", "read the request", StepKind::Broke(Property::RequestSecret));
+    let chapter = |tactic: &str, steps| Chapter { tactic: tactic.into(), began: Duration::ZERO, steps };
+    let by = "server certificate verification".to_owned();
+    let refused = step(1, "a > node-1:10250", "unknown CA", StepKind::Refused { by, aims: vec![] });
+    let text = told(vec![chapter("relay", vec![refused]), chapter("reassigned-address", vec![read()])]);
+    for piece in [
+        "What would have stopped it: node name verification",
+        "In place, and not enough: server certificate verification",
+    ] {
+        assert!(text.contains(piece), "{piece:?} in\n{text}");
+    }
+    assert!(!text.contains("What would have stopped it: server certificate verification"), "{text}");
+    assert!(
+        told(vec![chapter("reassigned-address", vec![read()])]).contains("stopped it: server certificate")
+    );
+}
