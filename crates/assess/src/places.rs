@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 /// The machines of a layout, by address.
 pub struct Places {
     known: BTreeMap<IpAddr, (String, Zone)>,
+    zones: BTreeMap<String, Zone>,
     untrusted: Untrusted,
 }
 
@@ -36,7 +37,8 @@ impl Places {
                 known.insert(*pod, (format!("{name}-pod-{}", index + 1), Zone::Node(number)));
             }
         }
-        Self { known, untrusted }
+        let zones = known.values().cloned().collect();
+        Self { known, zones, untrusted }
     }
 
     /// The same, with the names of the pods that got these addresses, as the trace has them.
@@ -46,10 +48,11 @@ impl Places {
             let address = event["address"].as_str().and_then(|address| address.parse().ok());
             let pod = event["pod"].as_str().and_then(|pod| pod.rsplit('/').next());
             let machine = address.and_then(|address: IpAddr| self.known.get_mut(&address));
-            if let (Some((name, _)), Some(pod)) = (machine, pod) {
+            if let (Some((name, zone)), Some(pod)) = (machine, pod) {
                 // A pod on its node's own network has the node's address, and not its name.
                 if name.contains("-pod-") {
                     pod.clone_into(name);
+                    self.zones.insert(pod.to_owned(), *zone);
                 }
             }
         }
@@ -105,7 +108,7 @@ impl Places {
         let ip = end.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| end.parse());
         match ip {
             Ok(ip) => self.known.get(&ip).map(|(_, zone)| *zone),
-            Err(_) => self.known.values().find(|(name, _)| name == end).map(|(_, zone)| *zone),
+            Err(_) => self.zones.get(end).copied(),
         }
     }
 }

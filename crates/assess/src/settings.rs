@@ -70,9 +70,10 @@ pub(crate) fn candidates(config: &ClusterConfig, verdict: &Verdict, broken: &[Pr
     let bears = |at: &[At], against: &[Property]| {
         at.iter().any(|at| places.contains(at)) && against.iter().any(|property| broken.contains(property))
     };
-    let rows = rows::ROWS.iter().enumerate().filter(|(_, row)| {
-        (row.minors.0..=row.minors.1).contains(&u32::from(minor)) && bears(row.at, row.against)
-    });
+    let rows = rows::ROWS
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| (row.minors.0..=row.minors.1).contains(&minor) && bears(row.at, row.against));
     let mut found: Vec<Change> = rows.map(|(index, _)| Change::Row(index)).collect();
     if bears(&[At::Apiserver, At::Rights, At::Kubelet], &Property::ALL) {
         let bindings = config.manifests.iter().filter(|manifest| binds_strangers(manifest));

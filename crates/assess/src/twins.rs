@@ -240,3 +240,6 @@ fn write(questions: Vec<Question>, report: &mut Report) {
             Some(format!("what was refused breaks nothing without the protection either: {tried}"));
     }
 }
+
+#[cfg(test)]
+mod tests;

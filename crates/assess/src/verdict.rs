@@ -60,7 +60,7 @@ fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) ->
         return trimmed(broken);
     }
     let unexposed = run.exposed_packets == 0;
-    if !held.evidence.is_empty() && !(unexposed && run.waits_for_packets) {
+    if !(held.evidence.is_empty() || unexposed && run.waits_for_packets) {
         return trimmed(held);
     }
     let out_of_reach = run.rounds.iter().any(|round| round.seen.attempt.out_of_reach.contains(&property));

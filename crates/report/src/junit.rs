@@ -21,7 +21,7 @@ pub fn junit(report: &Report, repeat: &Repeat) -> String {
         "<testsuites name=\"ravelin\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\">",
         sum(|_| true),
         sum(|case| matches!(case.outcome, Outcome::Failure(..))),
-        sum(|case| matches!(case.outcome, Outcome::Error(_))),
+        sum(|case| matches!(case.outcome, Outcome::Error(..))),
         sum(|case| matches!(case.outcome, Outcome::Skipped(_))),
         report.wall_ms as f64 / 1000.0,
     );
@@ -46,7 +46,8 @@ enum Outcome {
     Passed(Option<String>),
     /// A message, and what was seen.
     Failure(String, String),
-    Error(String),
+    /// What kind of ignorance, and why.
+    Error(&'static str, String),
     Skipped(String),
 }
 
@@ -55,7 +56,9 @@ fn suite(report: &Report, path: &PathState, repeat: &Repeat) -> Suite {
     let baseline = match path.state {
         PathOutcome::Works => Outcome::Passed(None),
         PathOutcome::Absent => Outcome::Skipped(format!("absent: {error}")),
-        PathOutcome::Failed => Outcome::Error(format!("{error}\nRepeat with: {}", repeat.path(&path.path))),
+        PathOutcome::Failed => {
+            Outcome::Error("path failed", format!("{error}\nRepeat with: {}", repeat.path(&path.path)))
+        }
     };
     let mut cases = vec![Case { name: "baseline".to_owned(), outcome: baseline }];
     let ours = report.verdicts.iter().filter(|v| v.path == path.path && v.egress == path.egress);
@@ -100,7 +103,7 @@ fn outcome(verdict: &Verdict, property: Property, repeat: &Repeat) -> Outcome {
         }
         State::NotApplicable => Outcome::Skipped(format!("not applicable: {}", reason())),
         State::Untested => {
-            Outcome::Error(format!("untested: {}\nRepeat with: {}", reason(), repeat.explain(verdict)))
+            Outcome::Error("untested", format!("{}\nRepeat with: {}", reason(), repeat.explain(verdict)))
         }
     }
 }
@@ -114,7 +117,7 @@ impl Suite {
             "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">",
             self.cases.len(),
             count(|outcome| matches!(outcome, Outcome::Failure(..))),
-            count(|outcome| matches!(outcome, Outcome::Error(_))),
+            count(|outcome| matches!(outcome, Outcome::Error(..))),
             count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         );
         let _ = writeln!(out, "    <properties>");
@@ -138,10 +141,10 @@ impl Suite {
                     let (message, seen) = (escaped(message), lines(seen));
                     let _ = write!(out, "<failure type=\"broken\" message=\"{message}\">{seen}</failure>");
                 }
-                Outcome::Error(text) => {
+                Outcome::Error(kind, text) => {
                     let message = escaped(text.lines().next().unwrap_or_default());
                     let _ =
-                        write!(out, "<error type=\"untested\" message=\"{message}\">{}</error>", lines(text));
+                        write!(out, "<error type=\"{kind}\" message=\"{message}\">{}</error>", lines(text));
                 }
                 Outcome::Skipped(text) => {
                     let _ = write!(out, "<skipped message=\"{}\"/>", escaped(text));

@@ -77,10 +77,9 @@ const PLAIN_NOTE: &str = "the path is plain HTTP: nothing on it is encrypted or 
 pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Property]) -> Vec<Check> {
     // Who is asked for an identity does not keep what was sent from whoever took the place of the
     // one that asks.
-    let identity = || {
-        let sent = [Property::RequestSecret, Property::ResponseAuthentic];
-        authentication(path).filter(|_| broken.iter().any(|property| !sent.contains(property)))
-    };
+    let sent = [Property::RequestSecret, Property::ResponseAuthentic];
+    let beyond_what_was_sent = broken.iter().any(|property| !sent.contains(property));
+    let identity = || authentication(path).filter(|_| beyond_what_was_sent);
     let mut found = Vec::new();
     let takes_place = TAKE_THE_PLACE.contains(&tactic);
     if takes_place && egress == "ssh" {
@@ -113,7 +112,7 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
     if OTHER_NAMES.contains(&tactic) && path.starts_with("apiserver-to-kubelet/") {
         found.push(Check { name: "node name verification", settings: NODE_NAMES, note: "" });
     }
-    if tactic.starts_with("redirect") {
+    if tactic.starts_with("redirect") && beyond_what_was_sent {
         let note = "Kubernetes follows no redirect to another host since 1.14 (CVE-2018-1002102)";
         found.push(Check { name: "no redirect is followed", settings: &[], note });
     }

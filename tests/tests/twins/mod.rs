@@ -12,17 +12,17 @@ const DEEP_SEEDS: u64 = 5;
 
 #[test]
 fn every_refusal_in_kubeadm_default_has_its_twin() {
-    check(Sample::KubeadmDefault, 160);
+    check(Sample::KubeadmDefault, 700);
 }
 
 #[test]
 fn every_refusal_in_kubeadm_verified_has_its_twin() {
-    check(Sample::KubeadmVerified, 160);
+    check(Sample::KubeadmVerified, 750);
 }
 
 #[test]
 fn every_refusal_in_legacy_ssh_tunnels_has_its_twin() {
-    check(Sample::LegacySshTunnels, 140);
+    check(Sample::LegacySshTunnels, 650);
 }
 
 /// Runs the twin of every refusal. `floor` is how many there must be: a run in which nobody refuses

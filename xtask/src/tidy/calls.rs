@@ -119,6 +119,7 @@ const RULES: &[Rule] = &[
         except: &[
             ("crates/host/", "it defines it"),
             ("crates/apiserver/src/tests", "what each flaw lets through"),
+            ("crates/assess/src/twins.rs", "twins: what a refusal was worth"),
             ("crates/client/src/tests", "what each flaw lets through"),
             ("crates/kubelet/src/tests", "what each flaw lets through"),
             ("crates/scenario/src/side.rs", "the old behaviour that a scenario is about"),

@@ -1,3 +1,5 @@
+//! What is told of one tactic, from observations made by hand.
+
 use super::*;
 use ravelin_cluster::Layout;
 use ravelin_config::ClusterConfig;

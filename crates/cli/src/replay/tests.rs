@@ -1,3 +1,5 @@
+//! The command from a trace to what is printed of it.
+
 use super::*;
 use crate::args::{Arguments, Command};
 use clap::Parser;

@@ -1,3 +1,5 @@
+//! Stories as they read.
+
 use super::*;
 use crate::example::report;
 use serde_json::json;
