@@ -19,8 +19,8 @@ use crate::forge::Issuer;
 use crate::holdings::{Held, Holdings, Secret};
 use crate::target::{ClientProof, ServerKind, Speaks, Target, TokenShape, Transport};
 use async_trait::async_trait;
-use ravelin_oracle::Attempt;
 use own::{Dress, OwnCredentials};
+use ravelin_oracle::Attempt;
 use terminate::{Terminate, Then};
 
 /// One way to attack a path.

@@ -184,7 +184,9 @@ impl Cluster {
             ),
             Who::Proxy(node) => match self.members[node].plan.proxy.credential {
                 Credential::Certificate(_) => Subject::new("system:kube-proxy", &["system:node-proxier"]),
-                _ => Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"]),
+                _ => {
+                    Subject::new("system:serviceaccount:kube-system:kube-proxy", &["system:serviceaccounts"])
+                }
             },
             Who::ControllerManager => Subject::new("system:kube-controller-manager", &[]),
             Who::User => Subject::new("kubernetes-admin", &["system:masters"]),

@@ -133,7 +133,7 @@ impl Page<'_> {
             match path.state {
                 PathOutcome::Works => {}
                 PathOutcome::Absent => {
-                    row = format!("{}  {}", row.trim_end(), self.painter.paint(Ink::Faint, "absent"))
+                    row = format!("{label:<label_width$}  {}", self.painter.paint(Ink::Faint, "absent"))
                 }
                 PathOutcome::Failed => {
                     let _ = write!(row, "  {}", self.painter.paint(Ink::Bad, "FAILED"));

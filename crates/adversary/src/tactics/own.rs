@@ -50,7 +50,8 @@ impl Tactic for OwnCredentials {
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
         probe.await;
-        let proves = |held: &Held| self.0 != Dress::FrontProxy || matches!(held.secret, Secret::Certificate(_));
+        let proves =
+            |held: &Held| self.0 != Dress::FrontProxy || matches!(held.secret, Secret::Certificate(_));
         for held in field.credentials().into_iter().filter(proves) {
             for server in &target.servers {
                 self.show(&notes, target, (&held, *server)).await;
