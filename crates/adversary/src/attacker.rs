@@ -54,6 +54,13 @@ impl Attacker {
         matches!(self, Self::Eavesdropper | Self::Impostor | Self::RogueNode)
     }
 
+    /// Can it break this property only by packets of others, which it does not see? Off the path
+    /// nobody can answer the client of an apiserver: nothing that could be changed leads it elsewhere.
+    pub fn sees_too_little(self, target: &Target, property: Property) -> bool {
+        let answers = property == Property::ResponseAuthentic && target.server == ServerKind::Apiserver;
+        answers && !self.is_on_the_path() && !target.is_asked_directly
+    }
+
     /// Why a property of a path cannot be broken by this attacker, whatever happens, if that is
     /// so: the fixed table of `docs/threat-model.md`.
     pub fn untouched(self, target: &Target, property: Property) -> Option<Untouched> {

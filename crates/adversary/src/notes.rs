@@ -71,7 +71,7 @@ impl<'a> Notes<'a> {
         self.attempt.borrow_mut().gains.push(gain);
     }
 
-    /// What was gained could break this, but nobody answered who takes it.
+    /// This could have been broken, but nobody answered who decides it.
     pub fn out_of_reach(&self, property: Property) {
         self.attempt.borrow_mut().out_of_reach.push(property);
     }

@@ -14,7 +14,7 @@ use ravelin_host::Flaws;
 use ravelin_oracle::{Attempt, Call, Canary, Handed, Issued, Observed, Property, not_genuine};
 use ravelin_sim::{MachineSpec, Place, SimConfig, SimError, Topology, Trace, Untrusted, World};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +92,8 @@ pub struct PathRun {
     /// Must the path's packets pass the attacker for an attack to be one? The others ask for
     /// themselves, from where they are.
     pub waits_for_packets: bool,
+    /// Properties that only packets of others could break, for an attacker who sees none.
+    pub sees_too_little: BTreeSet<Property>,
     /// Why properties do not apply, by property.
     pub not_applicable: BTreeMap<Property, String>,
     /// What each tactic brought about.
@@ -238,6 +240,7 @@ impl PathRun {
             error: None,
             exposed_packets: 0,
             waits_for_packets: attacker.is_none_or(Attacker::is_on_the_path) && !path.is_asked_directly(),
+            sees_too_little: BTreeSet::new(),
             not_applicable: BTreeMap::new(),
             rounds: Vec::new(),
             healed: None,
@@ -276,6 +279,9 @@ impl PathPlay<'_> {
             }
         };
         for property in Property::ALL {
+            if self.plan.attacker.sees_too_little(&target, property) {
+                run.sees_too_little.insert(property);
+            }
             if let Some(why) = self.plan.attacker.untouched(&target, property) {
                 run.not_applicable.insert(property, why.to_string());
             }

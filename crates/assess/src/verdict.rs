@@ -64,10 +64,15 @@ fn of_property(run: &PathRun, property: Property, rounds: &[(&str, &Judged)]) ->
         return trimmed(held);
     }
     let out_of_reach = run.rounds.iter().any(|round| round.seen.attempt.out_of_reach.contains(&property));
-    if unexposed || out_of_reach {
+    let none_came = if run.waits_for_packets {
+        unexposed
+    } else {
+        out_of_reach || unexposed && run.sees_too_little.contains(&property)
+    };
+    if none_came {
         let mut verdict = PropertyVerdict::new(State::NotExposed);
         verdict.counted = Some(0);
-        verdict.reason = out_of_reach.then(|| "nobody whom it reaches takes what it gained".to_owned());
+        verdict.reason = out_of_reach.then(|| "it reaches nobody who decides this".to_owned());
         return verdict;
     }
     let mut verdict = PropertyVerdict::new(State::Untested);

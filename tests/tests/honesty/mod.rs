@@ -5,7 +5,7 @@ use ravelin_adversary::{Attacker, Field, Holdings, Probe, Tactic, Target};
 use ravelin_assess::model::{PathOutcome, State, Verdict};
 use ravelin_assess::{Path, PathRun, Secrets, Tampering, run_tampered, verdict_of};
 use ravelin_host::Flaws;
-use ravelin_oracle::{Attempt, Call, Canary, Handed};
+use ravelin_oracle::{Attempt, Call, Canary, Handed, Property};
 use ravelin_sim::{Action, PacketView};
 use ravelin_tests::{ATTACKERS, Sample, plan};
 
@@ -24,7 +24,8 @@ fn verdicts(attacker: Attacker, runs: &[PathRun]) -> Vec<Verdict> {
     runs.iter()
         .map(|run| {
             assert_eq!(run.state, PathOutcome::Works, "{}: {:?}", run.path, run.error);
-            assert!(run.exposed_packets > 0 && !run.rounds.is_empty(), "{}: nothing was tried", run.path);
+            let exposed = run.exposed_packets > 0 || !run.waits_for_packets;
+            assert!(exposed && !run.rounds.is_empty(), "{}: nothing was tried", run.path);
             verdict_of(attacker, "direct", run, &[])
         })
         .collect()
@@ -165,7 +166,10 @@ impl Tampering for Idle {
 /// Nothing that such an attacker did may count for or against a property.
 fn shows_nothing(verdict: &Verdict) {
     for (property, found) in &verdict.properties {
-        let shown = matches!(found.state, State::Untested | State::NotApplicable);
+        // Off the path nobody can answer in the apiserver's name, whatever they do.
+        let unseen = found.state == State::NotExposed && *property == Property::ResponseAuthentic;
+        let shown = matches!(found.state, State::Untested | State::NotApplicable)
+            || unseen && ["rogue-pod", "outsider", "token-thief"].contains(&verdict.attacker.as_str());
         assert!(shown, "{} {property}: {:?}", verdict.name(), found);
     }
     assert!(verdict.has(State::Untested), "{}", verdict.name());

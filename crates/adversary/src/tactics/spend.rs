@@ -71,7 +71,11 @@ async fn connect(
     (speaks, identity): (Speaks, Option<Identity>),
 ) -> Result<BoxedStream, Silence> {
     let field = notes.field();
-    let stream = field.connect(to).await.map_err(|_| Silence::Nothing)?.stream;
+    let Ok(connection) = field.connect(to).await else {
+        Property::ALL.into_iter().for_each(|property| notes.out_of_reach(property));
+        return Err(Silence::Nothing);
+    };
+    let stream = connection.stream;
     if speaks == Speaks::Http {
         return Ok(stream);
     }
