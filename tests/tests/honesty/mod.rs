@@ -111,7 +111,7 @@ impl Tampering for CapturesSomethingElse {
 fn an_eavesdropper_without_the_canary_in_its_capture_was_not_engaged() {
     let runs = run(Attacker::Eavesdropper, CapturesSomethingElse);
     for verdict in verdicts(Attacker::Eavesdropper, &runs) {
-        for property in [ravelin_oracle::Property::RequestSecret, ravelin_oracle::Property::ResponseSecret] {
+        for property in [Property::RequestSecret, Property::ResponseSecret] {
             assert_eq!(verdict.state(property), State::Untested, "{} {property}", verdict.name());
         }
     }
