@@ -16,9 +16,6 @@ use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How many threads a run of two attackers has.
-const THREADS: usize = 2;
-
 /// The largest TLS record's content (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
 
@@ -59,15 +56,17 @@ impl Floor {
     /// # Panics
     /// Where our own handshakes fail.
     pub fn run(&self) -> usize {
+        // As many as simulations run at once.
+        let workers = ravelin_assess::cores();
         std::thread::scope(|scope| {
             let share = |thread: usize| {
                 // Seeded, as in a simulation: the operating system's randomness costs otherwise.
                 let _simulated = ravelin_entropy::enter(thread as u64);
                 let kinds = self.connections.iter().enumerate();
-                let mine = |n: &usize| (n + thread) / THREADS;
+                let mine = |n: &usize| (n + thread) / workers;
                 kinds.map(|(kind, n)| (0..mine(n)).map(|_| self.connect(kind)).sum::<usize>()).sum::<usize>()
             };
-            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || share(thread))).collect();
+            let threads: Vec<_> = (0..workers).map(|thread| scope.spawn(move || share(thread))).collect();
             threads.into_iter().map(|thread| thread.join().expect("handshakes of our own succeed")).sum()
         })
     }

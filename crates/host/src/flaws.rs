@@ -16,7 +16,8 @@ pub enum Flaw {
     ApiserverTrustsAnyKubelet,
     /// The apiserver takes a client certificate's word without checking who signed it.
     ApiserverTrustsAnyClientCertificate,
-    /// The apiserver allows every request whoever makes it, anonymous ones included.
+    /// The apiserver allows every request whoever makes it, anonymous ones included, and tells
+    /// everybody who asks that whoever it is may.
     ApiserverAllowsEveryone,
     /// The kubelet takes a client certificate's word without checking who signed it.
     KubeletTrustsAnyClientCertificate,

@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use ravelin_config::ClusterConfig;
-use ravelin_tests::{Floor, Run, Work};
+use ravelin_tests::{ATTACKERS, Floor, Run, Work};
 use std::time::{Duration, Instant};
 
 /// How often both are measured, where nobody says.
@@ -15,8 +15,9 @@ const RUNS: usize = 7;
 /// The seed of `ravelin simulate`.
 const SEED: u64 = 42;
 
-/// The path that boots the cluster and does next to nothing more.
-const BOOT: &str = "controller-to-apiserver";
+/// A path that the default configuration does not have: the clusters boot and live until it would be
+/// its turn, and nobody attacks.
+const QUIET: &str = "direct-to-component";
 
 /// A line of the table: what it is called, and how it is counted.
 type Counted = (&'static str, fn(&Work) -> usize);
@@ -31,21 +32,22 @@ fn main() -> Result<()> {
     };
     let config = ClusterConfig::read(&[], None).map_err(|errors| anyhow::anyhow!("refused: {errors:?}"))?;
     let run = || Run::of(config.clone(), SEED);
-    let (traced, boot_traced) = (run().with_trace().simulate(), run().paths(&[BOOT]).with_trace().simulate());
-    let (work, boot_work) = (Work::of(&traced.trace_lines), Work::of(&boot_traced.trace_lines));
+    let (traced, quiet_traced) = (run().with_trace().simulate(), run().paths(&[QUIET]).with_trace().simulate());
+    let (work, quiet_work) = (Work::of(&traced.trace_lines), Work::of(&quiet_traced.trace_lines));
     ensure!(work.handshakes() > 100 && work.packets > 1_000, "the run did next to nothing: {work:?}");
     let floor = Floor::new(&work);
     let mut taken = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..runs {
         taken[0].push(timed(|| run().simulate().report.verdicts.len()));
         taken[1].push(timed(|| floor.run()));
-        taken[2].push(timed(|| run().paths(&[BOOT]).simulate().report.verdicts.len()));
+        taken[2].push(timed(|| run().paths(&[QUIET]).simulate().report.verdicts.len()));
     }
     let mut ratios: Vec<f64> =
         taken[0].iter().zip(&taken[1]).map(|(run, floor)| run.as_secs_f64() / floor.as_secs_f64()).collect();
     ratios.sort_by(f64::total_cmp);
-    let [whole, least, boot] = taken.map(Spread::of);
-    println!("the default run: every path, two attackers, three nodes (seed {SEED}), {runs} runs");
+    let [whole, least, quiet] = taken.map(Spread::of);
+    let attackers = ATTACKERS.len();
+    println!("the default run: every path, {attackers} attackers, three nodes (seed {SEED}), {runs} runs");
     println!("  {whole}   {:.0} simulated seconds", traced.report.simulated_ms as f64 / 1e3);
     println!(
         "the floor: its {} TLS handshakes and {} of application data, rustls in memory",
@@ -54,9 +56,14 @@ fn main() -> Result<()> {
     );
     println!("  {least}");
     println!("ratio, turn by turn: median {:.2}", ratios[ratios.len() / 2]);
-    println!("of that, booting the two clusters ({BOOT} alone):");
-    println!("  {boot}");
-    println!("\nwhat the runs did, counted in their traces       whole      boot");
+    println!("of that, {attackers} clusters that boot and live as long, with nobody attacking:");
+    println!("  {quiet}");
+    println!("each attacker alone (one core):");
+    for attacker in ATTACKERS {
+        let alone = (0..runs).map(|_| timed(|| run().attacker(attacker).simulate().report.verdicts.len()));
+        println!("  {:<13} {}", attacker.name(), Spread::of(alone.collect()));
+    }
+    println!("\nwhat the runs did, counted in their traces       whole     quiet");
     let rows: [Counted; 8] = [
         ("TLS handshakes with a client certificate", |work| work.mutual),
         ("TLS handshakes without one", |work| work.plain),
@@ -68,7 +75,7 @@ fn main() -> Result<()> {
         ("lines of the trace", |work| work.lines),
     ];
     for (what, count) in rows {
-        println!("  {what:<42} {:>9} {:>9}", count(&work), count(&boot_work));
+        println!("  {what:<42} {:>9} {:>9}", count(&work), count(&quiet_work));
     }
     let over = whole.median.saturating_sub(least.median).as_secs_f64() * 1e6;
     println!(

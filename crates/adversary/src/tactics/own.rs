@@ -5,7 +5,7 @@ use super::spend::{Shown, for_ask, request};
 use crate::field::{Field, Probe};
 use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
-use crate::target::{Target, TokenShape};
+use crate::target::{Ask, Target, TokenShape};
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, GainKind};
 use ravelin_pki::inspect;
@@ -28,12 +28,16 @@ pub enum Dress {
 }
 
 impl Dress {
-    fn headers(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Plain => &[],
-            Self::Upgrade => &[("connection", "Upgrade"), ("upgrade", "SPDY/3.1")],
-            Self::FrontProxy => &[("x-remote-user", "attacker"), ("x-remote-group", "system:masters")],
-        }
+    fn headers(self, target: &Target) -> Vec<(String, String)> {
+        let headers = match self {
+            Self::Plain => vec![],
+            Self::Upgrade => vec![("connection", "Upgrade"), ("upgrade", "SPDY/3.1")],
+            Self::FrontProxy => vec![
+                ("x-remote-user", target.client.common_name.as_str()),
+                ("x-remote-group", "system:masters"),
+            ],
+        };
+        headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -62,18 +66,33 @@ impl Tactic for OwnCredentials {
 }
 
 impl OwnCredentials {
+    /// Would the credential alone do?
+    async fn is_granted_anyway(
+        &self,
+        notes: &Notes<'_>,
+        target: &Target,
+        (held, wanted): (&Held, &Ask),
+    ) -> bool {
+        let Some(server) = target.servers.first() else { return false };
+        let asked = (for_ask(wanted, *server), Shown::of(&held.secret));
+        request(notes, *server, target.speaks, asked).await.is_ok_and(|answer| answer.granted())
+    }
+
     async fn show(&self, notes: &Notes<'_>, target: &Target, (held, server): (&Held, SocketAddr)) {
         let flow = notes.field().flow(server);
         for wanted in target.asks.iter().chain(&target.reads) {
             let mut asked = for_ask(wanted, server);
-            let headers = self.0.headers().iter();
-            asked.headers.extend(headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            asked.headers.extend(self.0.headers(target));
             match request(notes, server, target.speaks, (asked, Shown::of(&held.secret))).await {
                 Ok(answer) if answer.granted() => {
                     notes.learned(&flow, answer.body);
                     let text = format!("{} with {}", wanted.deed(), held.what);
                     notes.gained(&flow, GainKind::BeyondRights, text.clone());
-                    if wanted.method != "GET" && is_the_clients(&held.secret, target) {
+                    let is_theirs = match self.0 {
+                        Dress::FrontProxy => !self.is_granted_anyway(notes, target, (held, wanted)).await,
+                        _ => is_the_clients(&held.secret, target),
+                    };
+                    if wanted.method != "GET" && is_theirs {
                         notes.gained(&flow, GainKind::ExecutedAsClient, text);
                     }
                 }

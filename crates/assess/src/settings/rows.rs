@@ -218,6 +218,20 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         component: Apiserver,
+        at: &[At::Apiserver, At::Rights],
+        against: ALL,
+        minors: EVERY,
+        written: &[flag("--requestheader-allowed-names", "front-proxy-client")],
+        apply: |config| {
+            if let Some(proxy) = &mut config.apiserver.request_header
+                && proxy.allowed_names.is_empty()
+            {
+                proxy.allowed_names.push("front-proxy-client".to_owned());
+            }
+        },
+    },
+    Row {
+        component: Apiserver,
         at: &[At::InsecurePort],
         against: ALL,
         minors: (0, 19),

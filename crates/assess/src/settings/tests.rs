@@ -18,7 +18,8 @@ impl Files {
     fn open(version: &'static str) -> Self {
         let old = version < "1.20";
         let mut apiserver = "--authorization-mode=AlwaysAllow \
-             --service-cluster-ip-range=10.0.0.0/24 --client-ca-file=/ca.crt"
+             --service-cluster-ip-range=10.0.0.0/24 --client-ca-file=/ca.crt \
+             --requestheader-client-ca-file=/ca.crt --requestheader-username-headers=X-Remote-User"
             .to_owned();
         apiserver.push_str(if old {
             " --insecure-bind-address=0.0.0.0"
