@@ -6,6 +6,7 @@ mod unseeded;
 use crate::commands::{ravelin, sha256_of};
 use ravelin_assess::model::{Report, Verdict};
 use ravelin_assess::{Path, Simulated};
+use ravelin_config::ClusterConfig;
 use ravelin_tests::{ATTACKERS, Cells, Run, Sample};
 use std::thread;
 
@@ -38,6 +39,18 @@ fn one_seed_gives_one_trace_in_any_process() {
             assert_eq!(written, here.report.trace_sha256, "{}: {why}", sample.name());
         }
         assert!(here.trace_lines.len() > 10_000, "only {} lines", here.trace_lines.len());
+    }
+}
+
+/// The READMEs were written on one machine, this runs on another: it is the same trace.
+#[test]
+fn the_readmes_show_the_trace_of_this_source() {
+    let config = ClusterConfig::read(&[], None).expect("no files are well formed");
+    let hash = Run::of(config, 42).simulate().report.trace_sha256;
+    for name in ["README.md", "README.zh.md"] {
+        let text = std::fs::read_to_string(format!("{}/../{name}", env!("CARGO_MANIFEST_DIR")));
+        let shown = text.expect("it is there").contains(&format!("trace sha256 {hash}"));
+        assert!(shown, "{name} shows another trace than {hash}: put in what `cargo xtask simulate` prints now");
     }
 }
 
