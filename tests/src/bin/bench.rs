@@ -32,7 +32,8 @@ fn main() -> Result<()> {
     };
     let config = ClusterConfig::read(&[], None).map_err(|errors| anyhow::anyhow!("refused: {errors:?}"))?;
     let run = || Run::of(config.clone(), SEED);
-    let (traced, quiet_traced) = (run().with_trace().simulate(), run().paths(&[QUIET]).with_trace().simulate());
+    let (traced, quiet_traced) =
+        (run().with_trace().simulate(), run().paths(&[QUIET]).with_trace().simulate());
     let (work, quiet_work) = (Work::of(&traced.trace_lines), Work::of(&quiet_traced.trace_lines));
     ensure!(work.handshakes() > 100 && work.packets > 1_000, "the run did next to nothing: {work:?}");
     let floor = Floor::new(&work);

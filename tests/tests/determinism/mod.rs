@@ -50,7 +50,10 @@ fn the_readmes_show_the_trace_of_this_source() {
     for name in ["README.md", "README.zh.md"] {
         let text = std::fs::read_to_string(format!("{}/../{name}", env!("CARGO_MANIFEST_DIR")));
         let shown = text.expect("it is there").contains(&format!("trace sha256 {hash}"));
-        assert!(shown, "{name} shows another trace than {hash}: put in what `cargo xtask simulate` prints now");
+        assert!(
+            shown,
+            "{name} shows another trace than {hash}: put in what `cargo xtask simulate` prints now"
+        );
     }
 }
 
