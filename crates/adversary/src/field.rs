@@ -5,7 +5,7 @@ use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use ravelin_host::{Connection, Flaw, HostRef, SessionSecret};
 use ravelin_oracle::dissect::{KeyLogLine, Secrets, SshSecret};
-use ravelin_sim::{Flags, Forged, Wire, World};
+use ravelin_sim::{Wire, World};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -119,25 +119,10 @@ impl Field {
     /// Ends the path's SSH connections with forged resets, as anybody can who sees their sequence
     /// numbers; gives the SSH servers whose connections were cut.
     pub fn cut(&self, target: &Target) -> BTreeSet<SocketAddr> {
-        let mut cut = BTreeSet::new();
-        let Transport::Ssh(nodes) = &target.transport else { return cut };
-        let wire = self.wire();
-        let packets = wire.packets();
-        for flow in wire.flows().iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker) {
-            for (source, destination) in [(flow.client, flow.server), (flow.server, flow.client)] {
-                let last = packets.iter().rev().find(|p| p.flow == flow.id && p.source == source);
-                let Some(last) = last else { continue };
-                let length = u32::try_from(last.payload_len).unwrap_or(0);
-                let counted = u32::from(last.flags.syn) + u32::from(last.flags.fin);
-                let seq = last.seq.wrapping_add(length).wrapping_add(counted);
-                let flags = Flags { rst: true, ..Flags::default() };
-                let payload = Vec::new();
-                if wire.inject(Forged { source, destination, seq, ack: 0, flags, payload }) {
-                    cut.insert(flow.server);
-                }
-            }
-        }
-        cut
+        let Transport::Ssh(nodes) = &target.transport else { return BTreeSet::new() };
+        let (wire, flows) = (self.wire(), self.wire().flows());
+        let tunnels = flows.iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker);
+        tunnels.filter(|flow| wire.reset(flow)).map(|flow| flow.server).collect()
     }
 }
 

@@ -33,7 +33,7 @@ pub trait Tactic {
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt;
 }
 
-/// The longest list of tactics that an attacker has on any path.
+/// No list of tactics that an attacker has on a path is longer: so many slots of time are set aside.
 pub fn most_tactics(attacker: Attacker) -> u32 {
     match attacker {
         Attacker::Eavesdropper => 2,
@@ -76,6 +76,7 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
     if replays && attacker.is_on_the_path() && target.transport == Transport::Direct {
         tactics.push(Box::new(replay::Replay));
     }
+    assert!(tactics.len() <= most_tactics(attacker) as usize, "every tactic has a slot of its own");
     tactics
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use jiff::ToSpan;
 use ravelin_host::{Connection, Endpoint, HostRef, Listener, Task};
 use ravelin_pki::{Identity, Profile, San, Subject, Usage, inspect, self_signed};
-use ravelin_sim::{Divert, DivertGuard, Flags, Forged, Wire};
+use ravelin_sim::{Divert, DivertGuard, Wire};
 use ravelin_transport::{
     Handler, HttpConnection, PeerInfo, Request, Response, Server, body, collect, danger,
 };
@@ -154,26 +154,10 @@ impl Impostor {
 
     /// Ends SSH connections with resets, as anybody can who sees their sequence numbers.
     fn cut(&self, nodes: &[SocketAddr]) -> usize {
-        let packets = self.wire.packets();
         let flows = self.wire.flows();
         let open =
             flows.iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker && !flow.diverted);
-        let mut cut = 0;
-        for flow in open {
-            let mut reset = false;
-            for (source, destination) in [(flow.client, flow.server), (flow.server, flow.client)] {
-                let last = packets.iter().rev().find(|p| p.flow == flow.id && p.source == source);
-                let Some(last) = last else { continue };
-                let length = u32::try_from(last.payload_len).unwrap_or(0);
-                let counted = u32::from(last.flags.syn) + u32::from(last.flags.fin);
-                let seq = last.seq.wrapping_add(length).wrapping_add(counted);
-                let flags = Flags { rst: true, ..Flags::default() };
-                let forged = Forged { source, destination, seq, ack: 0, flags, payload: Vec::new() };
-                reset |= self.wire.inject(forged);
-            }
-            cut += usize::from(reset);
-        }
-        cut
+        open.filter(|flow| self.wire.reset(flow)).count()
     }
 
     async fn accept_all(self: Arc<Self>) {

@@ -46,6 +46,15 @@ pub struct PacketRecord {
     pub by_attacker: bool,
 }
 
+impl PacketRecord {
+    /// The sequence number that comes after it (RFC 9293 section 3.4: SYN and FIN count as one each).
+    fn next_seq(&self) -> u32 {
+        let length = u32::try_from(self.payload_len).unwrap_or(0);
+        let counted = u32::from(self.flags.syn) + u32::from(self.flags.fin);
+        self.seq.wrapping_add(length).wrapping_add(counted)
+    }
+}
+
 /// A packet as the hook is shown it.
 #[derive(Clone, Debug)]
 pub struct PacketView(pub(crate) PacketRecord);
@@ -289,6 +298,23 @@ impl Wire {
     /// cannot be guessed. They are those of this instant: what is in flight changes them.
     pub fn predict(&self, client: IpAddr, server: SocketAddr) -> Option<Predicted> {
         self.network.predict(client, server)
+    }
+
+    /// Ends a connection with forged resets to both ends, as anybody can who saw its sequence numbers.
+    /// False where none could be sent.
+    pub fn reset(&self, flow: &Flow) -> bool {
+        let mut sent = false;
+        for (source, destination) in [(flow.client, flow.server), (flow.server, flow.client)] {
+            let next = {
+                let state = self.network.state();
+                let of_source = |packet: &&PacketRecord| packet.flow == flow.id && packet.source == source;
+                state.taps.packets.iter().rev().find(of_source).map(PacketRecord::next_seq)
+            };
+            let Some(seq) = next else { continue };
+            let flags = Flags { rst: true, ..Flags::default() };
+            sent |= self.inject(Forged { source, destination, seq, ack: 0, flags, payload: Vec::new() });
+        }
+        sent
     }
 
     /// Diverts new connections to the attacker's machine. Its own are never diverted.

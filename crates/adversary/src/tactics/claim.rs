@@ -48,9 +48,7 @@ impl Tactic for ClaimAddress {
         tokio::time::sleep(NOTICE).await;
         // Kubelets put right what others wrote into their nodes' status (every 10 s by default): who
         // wants the next connection claims once more (NCC-E003660-JAV did so in a loop).
-        for (claim, with) in &led {
-            let _ = patch(&notes, target, (*claim, &claim.leading_to(here), with.as_ref())).await;
-        }
+        claim_all(&notes, target, (&led, here)).await;
         let interception = Interception::await_at(&notes, &genuine(target)).await;
         let impostor = taking_over(field, target);
         tokio::select! {
@@ -73,10 +71,14 @@ impl Tactic for ClaimAddress {
 async fn insist(notes: &Notes<'_>, target: &Target, (led, here): (&[(&Claim, Option<Held>)], IpAddr)) {
     loop {
         tokio::time::sleep(AGAIN).await;
-        for (claim, with) in led {
-            // Where it fails once, it may succeed the next time.
-            let _ = patch(notes, target, (claim, &claim.leading_to(here), with.as_ref())).await;
-        }
+        claim_all(notes, target, (led, here)).await;
+    }
+}
+
+async fn claim_all(notes: &Notes<'_>, target: &Target, (led, here): (&[(&Claim, Option<Held>)], IpAddr)) {
+    for (claim, with) in led {
+        // Where it fails once, it may succeed the next time.
+        let _ = patch(notes, target, (claim, &claim.leading_to(here), with.as_ref())).await;
     }
 }
 
