@@ -4,6 +4,7 @@
 //! first good credential counts; where one was shown and none is good the answer is 401, also
 //! where anonymous requests are welcome.
 
+use crate::config::Anonymous;
 use crate::server::Server;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -42,7 +43,11 @@ pub(crate) fn authenticate(
     if server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
         return Ok(UserInfo::anonymous());
     }
-    if server.config.anonymous && !refused { Ok(UserInfo::anonymous()) } else { Err(Unauthenticated) }
+    if server.config.anonymous == Anonymous::On && !refused {
+        Ok(UserInfo::anonymous())
+    } else {
+        Err(Unauthenticated)
+    }
 }
 
 fn front_proxy(server: &Server, headers: &HeaderMap, peer: &PeerInfo) -> Shown {

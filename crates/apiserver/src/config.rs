@@ -8,6 +8,7 @@ use ravelin_transport::egress::Egress;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How an apiserver is to run. Nothing has a default here: `config` knows Kubernetes' own.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct ApiserverConfig {
     /// Whose word about others counts; with `None` nobody's.
     pub front_proxy: Option<FrontProxyConfig>,
     /// May one ask without a credential (`--anonymous-auth`)?
-    pub anonymous: bool,
+    pub anonymous: Anonymous,
     /// Are bootstrap tokens good (`--enable-bootstrap-token-auth`)?
     pub bootstrap_tokens: bool,
     /// The content of `--token-auth-file`.
@@ -35,11 +36,16 @@ pub struct ApiserverConfig {
     pub service_accounts: ServiceAccountKeys,
     /// How long those live that it issues.
     pub token_lives: TokenLives,
+    /// How long a good bearer token is believed without being looked at again; not at all for zero
+    /// (10 s in `pkg/kubeapiserver/authenticator/config.go`).
+    pub token_cache: Duration,
     /// Who decides, in order (`--authorization-mode`). With none, everything is denied.
     pub authorization: Vec<AuthorizationMode>,
-    /// The admission plugins beside those that Kubernetes always enables
-    /// (`--enable-admission-plugins`); `NodeRestriction` is known.
+    /// The admission plugins that run, those included that Kubernetes enables by itself
+    /// (`--enable-admission-plugins`, `--disable-admission-plugins`).
     pub admission: Vec<String>,
+    /// Where requests are written down; with `None` they are not.
+    pub audit: Option<AuditConfig>,
     /// Where services' addresses come from (`--service-cluster-ip-range`).
     pub service_range: IpNet,
     /// How it speaks with kubelets.
@@ -59,6 +65,24 @@ impl fmt::Debug for ApiserverConfig {
             .field("egress", &self.egress.name())
             .finish_non_exhaustive()
     }
+}
+
+/// Where one may ask without a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nowhere.
+    Off,
+    /// Everywhere.
+    On,
+    /// At these paths only (`anonymous.conditions` of an AuthenticationConfiguration, KEP-4633).
+    OnPaths(Vec<String>),
+}
+
+/// Where requests are written down, at the level Metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The file on the server's disk (`--audit-log-path`): one JSON object a line.
+    pub path: String,
 }
 
 /// How long service-account tokens live, whatever is asked for.

@@ -26,7 +26,9 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ApiserverConfig, AuthorizationMode, KubeletClientConfig, TokenLives};
+pub use config::{
+    Anonymous, ApiserverConfig, AuditConfig, AuthorizationMode, KubeletClientConfig, TokenLives,
+};
 pub use front_proxy::FrontProxyConfig;
 pub use ravelin_auth::token::ServiceAccountKeys;
 pub use start::{Apiserver, Running, StartError};

@@ -10,8 +10,8 @@ use crate::ports::Ports;
 use crate::tenant::{self, TENANT_NAMESPACE};
 use async_trait::async_trait;
 use ravelin_apiserver::{
-    Apiserver, ApiserverConfig, AuthorizationMode, FrontProxyConfig, KubeletClientConfig, ServiceAccountKeys,
-    Store, TokenLives,
+    Anonymous, Apiserver, ApiserverConfig, AuthorizationMode, FrontProxyConfig, KubeletClientConfig,
+    ServiceAccountKeys, Store, TokenLives,
 };
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
@@ -28,6 +28,8 @@ use std::time::Duration;
 
 /// How long the components' requests may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the apiserver believes a good token (`pkg/kubeapiserver/authenticator/config.go`).
+const TOKEN_CACHE: Duration = Duration::from_secs(10);
 /// How often the setup looks whether all is ready.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -198,11 +200,13 @@ impl<'a> Setup<'a> {
     fn apiserver_config(&mut self, facts: &Facts, egress: Arc<dyn Egress>) -> ApiserverConfig {
         let apiserver = &self.config.apiserver;
         let key = self.material.key();
-        let issuer = apiserver.service_accounts.issuers.first();
-        let issuer = issuer.cloned().unwrap_or_else(|| "kubernetes/serviceaccount".to_owned());
+        let mut issuers = apiserver.service_accounts.issuers.clone();
+        if issuers.is_empty() {
+            issuers.push("kubernetes/serviceaccount".to_owned());
+        }
         let mut audiences = apiserver.service_accounts.api_audiences.clone();
         if audiences.is_empty() {
-            audiences.push(issuer.clone());
+            audiences.extend(issuers.first().cloned());
         }
         ApiserverConfig {
             secure: SocketAddr::new(apiserver.bind_address, apiserver.secure_port),
@@ -217,19 +221,23 @@ impl<'a> Setup<'a> {
                 group_headers: given.group_headers.clone(),
                 extra_headers_prefixes: given.extra_headers_prefix.clone(),
             }),
-            anonymous: apiserver.anonymous_auth,
+            anonymous: if apiserver.anonymous_auth { Anonymous::On } else { Anonymous::Off },
             bootstrap_tokens: apiserver.enable_bootstrap_token_auth,
             static_tokens: self.bootstrap.file(self.config),
             service_accounts: ServiceAccountKeys {
-                issuer,
+                issuers,
                 verify: vec![key.public().clone()],
                 sign: Some(key),
                 audiences,
+                lookup: apiserver.service_accounts.lookup,
+                jwks_uri: None,
             },
             token_lives: TokenLives {
                 extended: apiserver.service_accounts.extend_token_expiration,
                 max_seconds: apiserver.service_accounts.max_token_expiration_s,
             },
+            token_cache: TOKEN_CACHE,
+            audit: None,
             authorization: apiserver
                 .authorization_modes
                 .iter()

@@ -55,6 +55,26 @@ pub enum Flaw {
     ApiserverProxiesToAnyAddress,
     /// Sequence numbers and ports of TCP connections can be predicted by whoever does not see them.
     PredictableSequenceNumbers,
+    /// The apiserver accepts service account tokens whose pod, secret, node or account is gone.
+    ApiserverIgnoresTokenBinding,
+    /// The apiserver admits from nodes whatever they are authorized to (no NodeRestriction).
+    ApiserverIgnoresNodeRestriction,
+    /// The apiserver lets every node read what any node may read.
+    ApiserverIgnoresNodeRelations,
+    /// The apiserver takes everybody for a front proxy, and believes whom it speaks for.
+    ApiserverTrustsAnyFrontProxy,
+    /// The apiserver lets everybody impersonate anybody.
+    ApiserverIgnoresImpersonationRights,
+    /// The apiserver admits services with any external address, also where it was told not to.
+    ApiserverAllowsExternalIps,
+    /// The apiserver lets whoever may write roles and bindings grant more than they hold.
+    ApiserverAllowsEscalation,
+    /// Signing requests are approved and signed whatever they ask for and whoever asks.
+    SignersTrustRequests,
+    /// HTTP servers take `Name : value` for `Name: value` (CVE-2019-16276).
+    ServersAcceptSpacedHeaderNames,
+    /// Host ports of pods come before the addresses of services (CVE-2019-9946).
+    HostPortsBeforeServices,
 }
 
 /// The set of flaws of a simulation.

@@ -28,7 +28,7 @@ async fn ask(stage: &Stage, request: &str, header: (&str, &str)) -> (u16, Value)
 async fn whoever_reaches_the_insecure_port_may_everything() {
     let stage = Stage::configured(Flaws::none(), |config| {
         config.insecure = Some(PORT);
-        config.anonymous = false;
+        config.anonymous = crate::Anonymous::Off;
         config.authorization = Vec::new();
     })
     .await;

@@ -1,8 +1,8 @@
 //! A server, callers and backends to test with.
 
 use crate::{
-    Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, Running, ServiceAccountKeys,
-    TokenLives,
+    Anonymous, Apiserver, ApiserverConfig, AuthorizationMode, KubeletClientConfig, Running,
+    ServiceAccountKeys, TokenLives,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -119,11 +119,15 @@ impl Stage {
             tls: issuer.server(API),
             client_ca: Some(issuer.anchors()),
             front_proxy: None,
-            anonymous: true,
+            anonymous: Anonymous::On,
+            token_cache: Duration::ZERO,
+            audit: None,
             bootstrap_tokens: true,
             static_tokens: Some("stat1c,bob,1\n".to_owned()),
             service_accounts: ServiceAccountKeys {
-                issuer: "https://kubernetes.default.svc".to_owned(),
+                issuers: vec!["https://kubernetes.default.svc".to_owned()],
+                lookup: true,
+                jwks_uri: None,
                 verify: vec![key.public().clone()],
                 sign: Some(key),
                 audiences: vec!["https://kubernetes.default.svc".to_owned()],

@@ -131,7 +131,9 @@ mod tests {
     #[test]
     fn a_token_is_good_only_where_its_kind_is_switched_on_and_asked_for() {
         let keys = ServiceAccountKeys {
-            issuer: "i".to_owned(),
+            issuers: vec!["i".to_owned()],
+            lookup: true,
+            jwks_uri: None,
             sign: None,
             verify: Vec::new(),
             audiences: vec!["api".to_owned()],

@@ -16,14 +16,20 @@ const LEEWAY_SECONDS: i64 = 60;
 /// How service-account tokens are made and judged.
 #[derive(Clone, Debug)]
 pub struct ServiceAccountKeys {
-    /// Who the tokens say has issued them (`--service-account-issuer`).
-    pub issuer: String,
+    /// Who the tokens say has issued them (`--service-account-issuer`): the first issues, all are
+    /// believed.
+    pub issuers: Vec<String>,
     /// What signs them (`--service-account-signing-key-file`); with none, none are issued.
     pub sign: Option<Arc<KeyPair>>,
     /// Whose signatures are good (`--service-account-key-file`).
     pub verify: Vec<PublicKey>,
     /// The audiences that this API answers to (`--api-audiences`).
     pub audiences: Vec<String>,
+    /// Do tokens end with their account, and with what they are bound to
+    /// (`--service-account-lookup`)?
+    pub lookup: bool,
+    /// Where the keys are said to be published (`--service-account-jwks-uri`); with `None`, here.
+    pub jwks_uri: Option<String>,
 }
 
 /// An object by name and uid.
@@ -192,7 +198,7 @@ impl ServiceAccountIssuer {
             "aud": audiences,
             "exp": end,
             "iat": issued,
-            "iss": self.0.issuer,
+            "iss": self.0.issuers.first(),
             "jti": entropy.uuid(),
             "kubernetes.io": kubernetes,
             "nbf": issued,
@@ -228,7 +234,8 @@ impl ServiceAccountIssuer {
     ) -> Result<(UserInfo, Vec<String>), ServiceAccountRefused> {
         let (now, objects) = at;
         let claimed = jwt::unverified_claims(token).ok_or(ServiceAccountRefused::NotOurs)?;
-        if object::text(&claimed, "iss") != self.0.issuer || self.0.issuer.is_empty() {
+        if !self.0.issuers.iter().any(|issuer| !issuer.is_empty() && issuer == object::text(&claimed, "iss"))
+        {
             return Err(ServiceAccountRefused::NotOurs);
         }
         let claims = if leniency.danger_unproven {

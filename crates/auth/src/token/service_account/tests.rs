@@ -18,7 +18,9 @@ fn at(second: i64) -> Timestamp {
 fn issuer_of(name: &str, seed: u8) -> ServiceAccountIssuer {
     let key = key(seed);
     ServiceAccountIssuer::new(ServiceAccountKeys {
-        issuer: name.to_owned(),
+        issuers: vec![name.to_owned()],
+        lookup: true,
+        jwks_uri: None,
         verify: vec![key.public().clone()],
         sign: Some(key),
         audiences: vec![API.to_owned()],
