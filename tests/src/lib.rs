@@ -3,10 +3,13 @@
 //! The scenarios themselves are in `tests/tests`, one folder a theme. Nothing here decides what
 //! must come out.
 
+pub mod api_bench;
+pub mod apiserver;
 mod cells;
 mod clusters;
 mod floor;
 pub mod model;
+pub mod rbac_model;
 mod runs;
 mod work;
 

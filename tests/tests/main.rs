@@ -8,7 +8,10 @@ mod gate;
 mod honesty;
 mod interop;
 mod model;
+mod properties;
 mod scenario_files;
+mod services;
+mod staying;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?

@@ -1,4 +1,4 @@
-//! `cargo xtask bench …`: how fast simulations are; the measuring is `ravelin-tests`'.
+//! `cargo xtask bench …`: how fast simulations and the API server are; the measuring is `ravelin-tests`'.
 
 use crate::repository::{cargo, commit, handed_on};
 use anyhow::Result;

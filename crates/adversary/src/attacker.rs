@@ -55,10 +55,11 @@ impl Attacker {
     }
 
     /// Can it break this property only by packets of others, which it does not see? Off the path
-    /// nobody can answer the client of an apiserver: nothing that could be changed leads it elsewhere.
+    /// nobody can answer the client of an apiserver that nothing in the cluster leads elsewhere.
     pub fn sees_too_little(self, target: &Target, property: Property) -> bool {
         let answers = property == Property::ResponseAuthentic && target.server == ServerKind::Apiserver;
-        answers && !self.is_on_the_path() && !target.is_asked_directly
+        let led = !target.claims.is_empty();
+        answers && !led && !self.is_on_the_path() && !target.is_asked_directly
     }
 
     /// Why a property of a path cannot be broken by this attacker, whatever happens, if that is

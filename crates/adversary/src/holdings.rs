@@ -15,6 +15,8 @@ pub struct Holdings {
     /// The address of a machine that it owns besides, whose packets are its own, and that it speaks
     /// from.
     pub place: Option<IpAddr>,
+    /// The name of its own node, where it has one.
+    pub node: Option<String>,
     /// What it may show to servers.
     pub credentials: Vec<Held>,
     /// The serving certificate that it was issued, which it may show to clients.
@@ -53,7 +55,8 @@ impl fmt::Debug for Secret {
 impl Holdings {
     /// Nothing but a machine.
     pub fn nothing(host: HostRef) -> Self {
-        Self { host, place: None, credentials: Vec::new(), serving: None, former_serving: None }
+        let credentials = Vec::new();
+        Self { host, place: None, node: None, credentials, serving: None, former_serving: None }
     }
 
     /// The same and a credential.

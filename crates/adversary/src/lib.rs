@@ -21,5 +21,5 @@ pub use field::{Field, Probe};
 pub use forge::{MARK, REDIRECTED_LIMIT};
 pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
-pub use tactics::{Tactic, most_tactics, tactics};
-pub use target::{Ask, Claim, ClientProof, ServerKind, Speaks, Stale, Target, TokenShape, Transport};
+pub use tactics::{Tactic, most_tactics, most_tactics_of_who_asks, tactics};
+pub use target::{Ask, Claim, ClientProof, NodeAt, ServerKind, Speaks, Stale, Target, TokenShape, Transport};

@@ -1,6 +1,7 @@
 //! What a tactic writes down while it runs.
 
 use crate::field::Field;
+use crate::speak::Answer;
 use ravelin_host::BoxedStream;
 use ravelin_oracle::{Attempt, Gain, GainKind, Learned, Property, Protection, Refusal};
 use std::cell::RefCell;
@@ -93,8 +94,34 @@ impl<'a> Notes<'a> {
         }
     }
 
+    /// A refusal by an answer: the texts of the apiserver say which of its checks it was.
+    pub fn refused_by_answer(&self, flow: &str, answer: &Answer, aims: &[Property]) {
+        if answer.status != 403 {
+            return self.refused_by_status(flow, answer.status, aims);
+        }
+        let by = refusing_check(&String::from_utf8_lossy(&answer.body));
+        self.refused(flow, by, "403 Forbidden", aims);
+    }
+
     /// The attempt.
     pub fn finish(self) -> Attempt {
         self.attempt.into_inner()
+    }
+}
+
+/// Which check a 403 speaks of: the authorizers name the user and the verb, admission does not
+/// (`plugin/pkg/auth/authorizer/node`, `plugin/pkg/admission`).
+fn refusing_check(text: &str) -> Protection {
+    let says = |part: &str| text.contains(part);
+    if says("no relationship found between node") {
+        Protection::NodeRelations
+    } else if says(" cannot ") {
+        Protection::Authorization
+    } else if says("external IPs is denied by admission") {
+        Protection::ExternalIps
+    } else if ["is not allowed to ", "can only ", "mirror pod"].iter().any(|part| says(part)) {
+        Protection::NodeRestriction
+    } else {
+        Protection::Authorization
     }
 }

@@ -1,10 +1,13 @@
 //! The tactics, one file each.
 
 mod anonymous;
+mod another;
 mod capture;
 mod certificate;
+mod certify;
 mod claim;
 mod direct;
+mod disown;
 mod inject;
 mod join;
 mod own;
@@ -43,6 +46,11 @@ pub fn most_tactics(attacker: Attacker) -> u32 {
     }
 }
 
+/// The same where the attacker itself is the client.
+pub fn most_tactics_of_who_asks(server: ServerKind) -> u32 {
+    if server == ServerKind::Apiserver { 8 } else { 2 }
+}
+
 type Tactics = Vec<Box<dyn Tactic>>;
 
 /// The tactics of an attacker that make sense on a path, in the order in which they are tried.
@@ -53,6 +61,10 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         if !target.treasures.is_empty() {
             tactics.push(Box::new(direct::TakeCredentials));
         }
+        if target.server == ServerKind::Apiserver {
+            tactics.extend(at_the_apiserver(holdings));
+        }
+        assert!(tactics.len() <= most_tactics_of_who_asks(target.server) as usize, "a slot for each");
         return tactics;
     }
     if attacker == Attacker::Eavesdropper {
@@ -78,6 +90,20 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
     }
     assert!(tactics.len() <= most_tactics(attacker) as usize, "every tactic has a slot of its own");
     tactics
+}
+
+/// What works at an apiserver only: to be taken for another, and to become another.
+fn at_the_apiserver(holdings: &Holdings) -> Tactics {
+    let mut found: Tactics = Vec::new();
+    for dress in [Dress::FrontProxy, Dress::Smuggled, Dress::Impersonating] {
+        found.push(Box::new(OwnCredentials(dress)));
+    }
+    found.push(Box::new(another::AnothersName));
+    found.push(Box::new(another::AnothersAddress));
+    if holdings.node.is_some() {
+        found.push(Box::new(disown::DisownNode));
+    }
+    found
 }
 
 /// Does the server ask who its clients are?

@@ -37,8 +37,10 @@ pub struct Target {
     pub treasures: Vec<Ask>,
     /// The attacker itself is the client: nobody else's use of the path is attacked.
     pub is_asked_directly: bool,
-    /// The objects that decide where the apiserver's connections of this path go.
+    /// What of the cluster's objects decides where this path's connections lead.
     pub claims: Vec<Claim>,
+    /// The nodes that are not the attacker's.
+    pub nodes: Vec<NodeAt>,
     /// What a token of the path's client looks like, where it has one.
     pub token: TokenShape,
     /// Tokens of the path's client that are no longer, or nowhere here, good.
@@ -79,28 +81,40 @@ impl Target {
     }
 }
 
-/// An object whose change leads the apiserver's connections elsewhere.
+/// A change of the cluster's objects that leads connections to the attacker.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// For people: `the address of node-1`.
     pub what: String,
-    /// The path of the object's status.
-    pub path: String,
-    /// The merge patch; [`Claim::HERE`] stands for the attacker's address.
-    pub patch: serde_json::Value,
-    /// The merge patch that puts everything back.
-    pub undo: serde_json::Value,
+    /// What is asked of the apiserver, in order; [`Claim::HERE`] stands for the attacker's address.
+    pub make: Vec<Ask>,
+    /// What puts everything back.
+    pub undo: Vec<Ask>,
 }
 
 impl Claim {
-    /// Stands for the attacker's address in a patch.
+    /// Stands for the attacker's address in what is asked.
     pub const HERE: &str = "HERE";
 
-    /// The patch that leads to an address.
-    pub fn leading_to(&self, address: IpAddr) -> serde_json::Value {
-        let text = self.patch.to_string().replace(Self::HERE, &address.to_string());
-        serde_json::from_str(&text).unwrap_or_default()
+    /// One change of one object, and its opposite: merge patches.
+    pub fn patch(what: String, path: &str, (to, back): (&serde_json::Value, &serde_json::Value)) -> Self {
+        let patch = |patch| vec![Ask::patch(path, patch, "where connections lead to")];
+        Self { what, make: patch(to), undo: patch(back) }
     }
+
+    /// What is asked to lead connections to an address.
+    pub fn leading_to(&self, address: IpAddr) -> impl Iterator<Item = Ask> {
+        self.make.iter().map(move |ask| ask.leading_to(address))
+    }
+}
+
+/// A node, as everybody knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAt {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
 }
 
 /// What a client's bearer token looks like: all but what makes it secret.
@@ -150,6 +164,10 @@ pub enum Stale {
     Expired,
     /// It is for another audience.
     OtherAudience,
+    /// The pod that it was issued for is gone.
+    PodGone,
+    /// The node that it was issued for is gone.
+    NodeGone,
 }
 
 /// How a path's bytes cross the network.
@@ -224,8 +242,23 @@ impl Ask {
         match self.method {
             "GET" => format!("read {}", self.what),
             "PATCH" => format!("changed {}", self.what),
+            "DELETE" => format!("deleted {}", self.what),
             _ => format!("got {}", self.what),
         }
+    }
+
+    /// Deletes something.
+    pub fn delete(path: &str, what: &'static str) -> Self {
+        Self { method: "DELETE", path: path.to_owned(), body: None, what }
+    }
+
+    /// The same with an address in the place of [`Claim::HERE`].
+    fn leading_to(&self, address: IpAddr) -> Self {
+        let replaced = |body: &[u8]| {
+            String::from_utf8_lossy(body).replace(Claim::HERE, &address.to_string()).into_bytes()
+        };
+        let body = self.body.as_ref().map(|(kind, body)| (*kind, replaced(body)));
+        Self { body, ..self.clone() }
     }
 
     /// Changes something, and reads what became of it.

@@ -57,8 +57,13 @@ impl FieldSelector {
     }
 }
 
+/// The text of a field, as the `ToSelectableFields` of each kind have it.
 fn field_text(object: &Value, path: &str) -> String {
+    let component = object::text(object, "source.component");
     match object::at(object, path) {
+        None if matches!(path, "spec.hostNetwork" | "spec.unschedulable") => "false".to_owned(),
+        _ if path == "source" && component.is_empty() => object::text(object, "reportingComponent").to_owned(),
+        _ if path == "source" => component.to_owned(),
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),
         Some(other) => other.to_string(),
@@ -136,6 +141,7 @@ mod tests {
             ("spec.nodeName!=n1", false),
             ("spec.nodeName!=n2", true),
             ("spec.absent=", true),
+            ("spec.hostNetwork=false", true),
             ("metadata.name=\\,", false),
         ] {
             let parsed = FieldSelector::parse(selector).unwrap();

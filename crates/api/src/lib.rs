@@ -5,28 +5,38 @@
 //! [`k8s_openapi`]. This crate must never know sockets, users or what a request is allowed to do.
 
 mod field_selector;
+mod json;
 mod label_selector;
 mod list_options;
 mod merge_patch;
 pub mod object;
+mod protobuf;
 mod quantity;
 mod query;
 mod render;
 mod request_info;
 mod resource;
+mod schema;
 mod status;
 mod status_texts;
+mod strategic_merge;
 pub mod time;
+mod typed;
+mod yaml;
 
 pub use field_selector::{FieldRequirement, FieldSelector};
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use list_options::{BadListOption, ListOptions};
 pub use merge_patch::merge_patch;
+pub use protobuf::{BadProtobuf, Enveloped, PROTOBUF_PREFIX, to_protobuf, watch_event};
 pub use quantity::Quantity;
 pub use query::{Query, percent_decode, percent_encode};
-pub use render::render;
+pub use render::{render, render_item};
 pub use request_info::{BadPath, RequestInfo};
 pub use resource::{GroupResource, RESOURCES, Resource};
 pub use status::{Cause, Details, Reason, Status};
+pub use strategic_merge::strategic_merge;
+pub use typed::{Typed, Untyped, retyped};
+pub use yaml::to_yaml;
 
 pub use k8s_openapi;

@@ -18,6 +18,13 @@ const FIRST: [&str; 12] = [
     "annotations",
 ];
 
+/// An object as lists hold it: as [`render`] writes it, but without `kind`, `apiVersion` and newline.
+pub fn render_item(object: &Value) -> Vec<u8> {
+    let mut text = String::new();
+    write_members(&mut text, object, (0, &["kind", "apiVersion"]));
+    escape(&text).into_bytes()
+}
+
 /// Compact JSON with a newline, `kind`, `apiVersion` and `metadata` first, escaped as Go's
 /// `encoding/json` escapes (`<`, `>` and `&` too). Equal objects give equal bytes.
 pub fn render(object: &Value) -> Vec<u8> {
@@ -30,6 +37,9 @@ pub fn render(object: &Value) -> Vec<u8> {
 
 /// Escapes what Go escapes inside of strings; outside of strings none of these can stand.
 pub(crate) fn escape(json: &str) -> String {
+    if !json.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return json.to_owned();
+    }
     let mut escaped = String::with_capacity(json.len());
     for letter in json.chars() {
         match letter {
@@ -45,20 +55,7 @@ pub(crate) fn escape(json: &str) -> String {
 fn write(text: &mut String, value: &Value, depth: u32) {
     match value {
         // Only an object's own members and its metadata have an order of Kubernetes' own.
-        Value::Object(members) if depth < 2 => {
-            let first = FIRST.iter().filter_map(|name| members.get_key_value(*name));
-            let rest = members.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
-            text.push('{');
-            for (index, (name, member)) in first.chain(rest).enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::String(name.clone()).to_string());
-                text.push(':');
-                write(text, member, if name == "metadata" { 1 } else { 2 });
-            }
-            text.push('}');
-        }
+        Value::Object(_) if depth < 2 => write_members(text, value, (depth, &[])),
         Value::Array(items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -72,6 +69,23 @@ fn write(text: &mut String, value: &Value, depth: u32) {
         }
         other => text.push_str(&other.to_string()),
     }
+}
+
+fn write_members(text: &mut String, object: &Value, (depth, left_out): (u32, &[&str])) {
+    let Value::Object(members) = object else { return write(text, object, 2) };
+    let first = FIRST.iter().filter_map(|name| members.get_key_value(*name));
+    let rest = members.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
+    let wanted = first.chain(rest).filter(|(name, _)| !left_out.contains(&name.as_str()));
+    text.push('{');
+    for (index, (name, member)) in wanted.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&Value::String(name.clone()).to_string());
+        text.push(':');
+        write(text, member, if depth == 0 && name == "metadata" { 1 } else { 2 });
+    }
+    text.push('}');
 }
 
 #[cfg(test)]

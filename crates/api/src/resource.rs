@@ -111,11 +111,12 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
+const STORAGE: &str = "storage.k8s.io";
 const POD_SUBRESOURCES: &[&str] = &["status", "binding", "log", "proxy", "eviction"];
 
 /// Every resource that the API serves.
 pub const RESOURCES: &[Resource] = &[
-    stored(("", "namespaces", "namespace", "Namespace", false, &["status"])),
+    stored(("", "namespaces", "namespace", "Namespace", false, &["finalize", "status"])),
     stored(("", "nodes", "node", "Node", false, &["status", "proxy"])),
     stored(("", "pods", "pod", "Pod", true, POD_SUBRESOURCES)),
     stored(("", "services", "service", "Service", true, &["status", "proxy"])),
@@ -124,6 +125,15 @@ pub const RESOURCES: &[Resource] = &[
     stored(("", "secrets", "secret", "Secret", true, &[])),
     stored(("", "serviceaccounts", "serviceaccount", "ServiceAccount", true, &["token"])),
     stored(("", "events", "event", "Event", true, &[])),
+    stored(("", "persistentvolumes", "persistentvolume", "PersistentVolume", false, &["status"])),
+    stored((
+        "",
+        "persistentvolumeclaims",
+        "persistentvolumeclaim",
+        "PersistentVolumeClaim",
+        true,
+        &["status"],
+    )),
     stored(("coordination.k8s.io", "leases", "lease", "Lease", true, &[])),
     stored(("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice", true, &[])),
     stored((
@@ -138,6 +148,10 @@ pub const RESOURCES: &[Resource] = &[
     stored((RBAC, "rolebindings", "rolebinding", "RoleBinding", true, &[])),
     stored((RBAC, "clusterroles", "clusterrole", "ClusterRole", false, &[])),
     stored((RBAC, "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", false, &[])),
+    stored((STORAGE, "storageclasses", "storageclass", "StorageClass", false, &[])),
+    stored((STORAGE, "csidrivers", "csidriver", "CSIDriver", false, &[])),
+    stored((STORAGE, "csinodes", "csinode", "CSINode", false, &[])),
+    stored((STORAGE, "volumeattachments", "volumeattachment", "VolumeAttachment", false, &["status"])),
     review((AUTHENTICATION, "tokenreviews", "tokenreview", "TokenReview", false, &[])),
     review((AUTHENTICATION, "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", false, &[])),
     review((AUTHORIZATION, "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", false, &[])),

@@ -85,6 +85,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// After how long to try again; 0 for no hint.
     pub retry_after_seconds: u32,
+    /// With which token an expired list can go on; it stands in the status' metadata.
+    pub continue_token: String,
 }
 
 /// An answer that is no object.
@@ -117,13 +119,17 @@ impl Status {
     /// The body of the answer, byte for byte as Kubernetes writes it, with its newline.
     pub fn render(&self) -> Vec<u8> {
         let mut body = Members::default();
-        body.text("kind", "Status").text("apiVersion", "v1").raw("metadata", "{}");
+        let token = self.details.as_ref().map(|details| details.continue_token.as_str());
+        let mut metadata = Members::default();
+        metadata.unless_empty("continue", token.unwrap_or_default());
+        body.text("kind", "Status").text("apiVersion", "v1").raw("metadata", &metadata.finish());
         body.text("status", if self.is_success() { "Success" } else { "Failure" });
         body.unless_empty("message", &self.message);
         if let Some(reason) = self.reason {
             body.text("reason", &reason.name());
         }
-        if let Some(details) = &self.details {
+        let only_a_token = token.is_some_and(|token| !token.is_empty());
+        if let Some(details) = self.details.as_ref().filter(|_| !only_a_token) {
             body.raw("details", &details.render());
         }
         // A success bears no code in its body.
@@ -191,6 +197,7 @@ impl Details {
                 })
                 .collect(),
             retry_after_seconds: seconds.and_then(|s| u32::try_from(s).ok()).unwrap_or(0),
+            continue_token: String::new(),
         }
     }
 }

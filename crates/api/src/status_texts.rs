@@ -48,6 +48,15 @@ impl Status {
         Self { details: about(resource, name), ..failure(409, Reason::AlreadyExists, message) }
     }
 
+    /// 409: every name that was made up exists.
+    pub fn generated_name_exists(resource: GroupResource<'_>, name: &str) -> Self {
+        let message = format!(
+            "{resource} {name:?} already exists, the server was not able to generate a unique name for the object"
+        );
+        let details = about(resource, name).map(|details| Box::new(Details { retry_after_seconds: 1, ..*details }));
+        Self { details, ..failure(409, Reason::AlreadyExists, message) }
+    }
+
     /// 409, saying `why`.
     pub fn conflict(resource: GroupResource<'_>, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
@@ -85,9 +94,16 @@ impl Status {
     /// 422: an object with bad fields. `kind` is the kind with its group.
     pub fn invalid(kind: GroupResource<'_>, name: &str, causes: Vec<Cause>) -> Self {
         let text = |cause: &Cause| format!("{}: {}", cause.field, cause.message);
-        let errors = match causes.as_slice() {
-            [one] => text(one),
-            many => format!("[{}]", many.iter().map(text).collect::<Vec<_>>().join(", ")),
+        // What is said twice is told once (`ErrorList.ToAggregate`).
+        let mut told: Vec<String> = Vec::new();
+        for cause in causes.iter().map(text) {
+            if !told.contains(&cause) {
+                told.push(cause);
+            }
+        }
+        let errors = match told.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
         };
         let message = format!("{kind} {name:?} is invalid: {errors}");
         let details = about(kind, name).map(|details| Box::new(Details { causes, ..*details }));

@@ -2,13 +2,14 @@
 
 use crate::store::render;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use http::{HeaderName, StatusCode};
 use ravelin_api::Status;
 use ravelin_transport::{Response, body};
 use serde_json::Value;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of JSON.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
 const NOSNIFF: (HeaderName, HeaderValue) =
@@ -35,6 +36,19 @@ pub(crate) fn status(status: &Status) -> Response {
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if seconds > 0 {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// The answer with `Warning` headers (RFC 7234 section 5.5), as Kubernetes sends them: code 299, no
+/// agent, each text once.
+pub(crate) fn with_warnings(mut answer: Response, warnings: &[String]) -> Response {
+    for (index, warning) in warnings.iter().enumerate() {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        let header = HeaderValue::from_str(&format!("299 - \"{quoted}\""));
+        if let (Ok(header), false) = (header, warnings[..index].contains(warning)) {
+            answer.headers_mut().append(WARNING, header);
+        }
     }
     answer
 }

@@ -1,19 +1,21 @@
-//! One request from its head to its answer: authenticate, authorize, admit, serve.
+//! One request from its head to its answer: authenticate, impersonate, authorize, admit, serve.
 //!
 //! Each step needs what the one before it proved: without a user nothing is authorized, without a
-//! [`Permit`] nothing is served. Auditing and impersonation belong between
-//! the first two. On the insecure port nobody is authenticated and nothing authorized: whoever
-//! reaches it is the same almighty user (`pkg/kubeapiserver/server/insecure_handler.go`).
+//! [`Permit`] nothing is served. What happens is written to the audit log on the way. On the insecure
+//! port nobody is authenticated, nobody impersonates and nothing is authorized: whoever reaches it is
+//! the same almighty user (`pkg/kubeapiserver/server/insecure_handler.go`).
 
-use crate::answer;
+use crate::audit::{self, Audit, Outcome};
 use crate::authenticate::authenticate;
 use crate::authorization::Authorization;
 use crate::front_proxy;
+use crate::impersonate::impersonate;
+use crate::negotiate::Wanted;
 use crate::resources;
 use crate::server::{Asked, Server};
 use async_trait::async_trait;
-use http::HeaderMap;
-use http::header::CONNECTION;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
+use http::request::Parts;
 use ravelin_api::{Query, RequestInfo, Status};
 use ravelin_auth::{Attributes, Permit, UserInfo, names};
 use ravelin_host::{Flaw, field};
@@ -44,11 +46,17 @@ impl Handler for Chain {
         let server = &self.server;
         let path = request.uri().path().to_owned();
         let method = request.method().as_str().to_ascii_lowercase();
-        let mut seen = Seen { user: String::new(), verb: method };
-        let answer = match self.answer_to(request, peer, &mut seen).await {
-            Ok(answer) => answer,
-            Err(status) => answer::status(&status),
+        let id = audit::id(server, request.headers());
+        let audit = Audit::begin(server, &id, (request.uri(), request.headers()), peer);
+        let mut seen = Seen { user: String::new(), verb: method, audit };
+        let wanted = Wanted::of_error(request.headers(), request.uri().query());
+        let (mut answer, outcome) = match self.answer_to(request, peer, &mut seen).await {
+            Ok(answer) => (answer, Outcome::Code),
+            Err(status) => (wanted.status(&status), Outcome::Status(Box::new(status))),
         };
+        audit::name(&mut answer, &id);
+        let uncached = || HeaderValue::from_static("no-cache, private");
+        answer.headers_mut().entry(CACHE_CONTROL).or_insert_with(uncached);
         server.host.observe(
             "apiserver.request",
             &[
@@ -58,7 +66,7 @@ impl Handler for Chain {
                 field("code", answer.status().as_u16()),
             ],
         );
-        answer
+        seen.audit.end(server, answer, &outcome)
     }
 }
 
@@ -66,6 +74,7 @@ impl Handler for Chain {
 struct Seen {
     user: String,
     verb: String,
+    audit: Audit,
 }
 
 impl Chain {
@@ -79,20 +88,15 @@ impl Chain {
         let query = head.uri.query().unwrap_or_default();
         let info = RequestInfo::parse(head.method.as_str(), head.uri.path(), query)
             .map_err(|bad| Status::bad_request(bad.to_string()))?;
+        let query = Query::parse(query);
         seen.verb.clone_from(&info.verb);
-        let user = match self.port {
-            Port::Insecure => UserInfo::new(UNSECURED, &[names::MASTERS]).authenticated(),
-            Port::Secure => {
-                authenticate(&self.server, &head.headers, peer).map_err(|_| Status::unauthorized())?
-            }
-        };
+        seen.audit.note(|entry| entry.about(&info));
+        let user = self.user((&info, &mut head), peer, seen)?;
         seen.user.clone_from(&user.name);
-        front_proxy::clear(&mut head.headers, self.server.config.front_proxy.as_ref());
-        refuse_impersonation(&head.headers)?;
-        let permit = self.permit(user, (&info, &head.headers))?;
+        let permit = self.permit(user, (&info, &head.headers), seen)?;
         let asked = Asked {
             info,
-            query: Query::parse(query),
+            query,
             method: head.method,
             headers: head.headers,
             peer: peer.address.clone(),
@@ -102,16 +106,50 @@ impl Chain {
         resources::serve(&self.server, permit, asked).await
     }
 
+    /// As whom the request goes on. Of the headers that said so nothing is left.
+    fn user(
+        &self,
+        (info, head): (&RequestInfo, &mut Parts),
+        peer: &PeerInfo,
+        seen: &mut Seen,
+    ) -> Result<UserInfo, Status> {
+        let server = &self.server;
+        let user = match self.port {
+            Port::Insecure => UserInfo::new(UNSECURED, &[names::MASTERS]).authenticated(),
+            Port::Secure => {
+                let known = authenticate(server, (&info.path, &head.headers), peer);
+                known.map_err(|_| Status::unauthorized())?
+            }
+        };
+        seen.user.clone_from(&user.name);
+        seen.audit.note(|entry| entry.by(&user));
+        head.headers.remove(AUTHORIZATION);
+        front_proxy::clear(&mut head.headers, server.config.front_proxy.as_ref());
+        if self.port == Port::Insecure {
+            return Ok(user);
+        }
+        let Some(other) = impersonate(server, &user, (info, &mut head.headers))? else { return Ok(user) };
+        seen.audit.note(|entry| entry.impersonated(&other));
+        let fields = [field("user", &user.name), field("as", &other.user.name)];
+        server.host.observe("apiserver.impersonate", &fields);
+        Ok(other.user)
+    }
+
     /// Leave for a request. One whose upgrade would have to be carried on is refused after that, so
     /// that a stranger learns no more than from any other; elsewhere an upgrade is not taken up, as
     /// HTTP allows (RFC 9110 section 7.8).
-    fn permit(&self, user: UserInfo, (info, headers): (&RequestInfo, &HeaderMap)) -> Result<Permit, Status> {
+    fn permit(
+        &self,
+        user: UserInfo,
+        (info, headers): (&RequestInfo, &HeaderMap),
+        seen: &mut Seen,
+    ) -> Result<Permit, Status> {
         let upgrade = asks_for_upgrade(headers);
         let unauthorized = self.server.host.flaws().has(Flaw::ApiserverSkipsAuthorizationOfUpgrades);
         if self.port == Port::Insecure || upgrade && unauthorized {
             return Ok(Authorization::danger_unasked(Attributes::of_request(user, info)));
         }
-        let permit = authorize(&self.server, user, info)?;
+        let permit = authorize(&self.server, user, info, seen)?;
         if upgrade && STREAMED.contains(&info.subresource.as_str()) {
             return Err(Status::bad_request("upgrade requests are not supported by this server"));
         }
@@ -119,13 +157,20 @@ impl Chain {
     }
 }
 
-fn authorize(server: &Server, user: UserInfo, info: &RequestInfo) -> Result<Permit, Status> {
+fn authorize(
+    server: &Server,
+    user: UserInfo,
+    info: &RequestInfo,
+    seen: &mut Seen,
+) -> Result<Permit, Status> {
     let attributes = Attributes::of_request(user, info);
     let decided = server.authorization.authorize(server, attributes);
-    let (attributes, allowed) = match &decided {
-        Ok(permit) => (permit.attributes(), true),
-        Err(denied) => (&denied.attributes, false),
+    let (attributes, reason) = match &decided {
+        Ok(permit) => (permit.attributes(), permit.reason()),
+        Err(denied) => (&denied.attributes, denied.reason.as_str()),
     };
+    let allowed = decided.is_ok();
+    seen.audit.note(|entry| entry.decided(allowed, reason));
     server.host.observe(
         "apiserver.authorize",
         &[
@@ -143,17 +188,6 @@ fn authorize(server: &Server, user: UserInfo, info: &RequestInfo) -> Result<Perm
 
 /// The subresources whose upgrades lead to another server.
 const STREAMED: [&str; 4] = ["proxy", "exec", "attach", "portforward"];
-
-/// To ignore these would serve a request under the wrong user.
-fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Status> {
-    let impersonates = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().starts_with("impersonate-") && !value.is_empty()
-    };
-    if headers.iter().any(impersonates) {
-        return Err(Status::bad_request("impersonation is not supported by this server"));
-    }
-    Ok(())
-}
 
 fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());

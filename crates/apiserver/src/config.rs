@@ -48,6 +48,8 @@ pub struct ApiserverConfig {
     pub audit: Option<AuditConfig>,
     /// Where services' addresses come from (`--service-cluster-ip-range`).
     pub service_range: IpNet,
+    /// Where their node ports come from, first and last (`--service-node-port-range`).
+    pub node_ports: (u16, u16),
     /// How it speaks with kubelets.
     pub kubelet: KubeletClientConfig,
     /// How it reaches the cluster.

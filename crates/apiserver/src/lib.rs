@@ -7,15 +7,19 @@
 //! it meets the rest of the cluster over sockets alone.
 //!
 //! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
-//! impersonation (refused), the audit log, aggregation, protobuf.
+//! aggregation, protobuf.
 
 mod admit;
 mod answer;
+mod audit;
 mod authenticate;
 mod authorization;
 mod chain;
 mod config;
 mod front_proxy;
+mod impersonate;
+mod negotiate;
+mod oidc;
 mod patience;
 mod proxy;
 mod resources;
@@ -23,6 +27,7 @@ mod seed;
 mod server;
 mod start;
 pub mod store;
+mod token_cache;
 #[cfg(test)]
 mod tests;
 

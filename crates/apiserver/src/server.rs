@@ -1,16 +1,19 @@
 //! What every part of the server works with.
 
-use crate::authorization::Authorization;
+use crate::authorization::{Authorization, Start};
 use crate::config::ApiserverConfig;
+use crate::impersonate::Modes;
 use crate::store::{Key, Store, resource_name};
+use crate::token_cache::TokenCache;
 use http::{HeaderMap, Method, Uri};
 use ravelin_api::{GroupResource, Query, RequestInfo};
-use ravelin_auth::Lookup;
+use ravelin_auth::{Lookup, Permit};
 use ravelin_auth::token::TokenAuthenticator;
-use ravelin_host::{Endpoint, HostRef};
+use ravelin_host::{Endpoint, Flaw, HostRef};
+use ravelin_pki::TrustAnchors;
 use ravelin_transport::{Body, body};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A running server.
 pub(crate) struct Server {
@@ -18,9 +21,13 @@ pub(crate) struct Server {
     pub(crate) config: ApiserverConfig,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: TokenAuthenticator,
+    pub(crate) token_cache: TokenCache,
     pub(crate) authorization: Authorization,
+    pub(crate) impersonation: Modes,
     /// Held while addresses are given out.
     allocation: Mutex<()>,
+    /// Whom clients' certificates must come from; it may be replaced while the server runs.
+    client_ca: RwLock<Option<TrustAnchors>>,
 }
 
 impl Server {
@@ -30,8 +37,30 @@ impl Server {
         store: Arc<Store>,
         tokens: TokenAuthenticator,
     ) -> Self {
-        let authorization = Authorization::new(config.authorization.clone(), config.kubernetes_version);
-        Self { host, config, store, tokens, authorization, allocation: Mutex::new(()) }
+        let start = Start {
+            version: config.kubernetes_version,
+            danger_any_node: host.flaws().has(Flaw::ApiserverIgnoresNodeRelations),
+        };
+        let authorization = Authorization::new(config.authorization.clone(), start);
+        let token_cache = TokenCache::new(config.token_cache);
+        let impersonation = Modes::default();
+        let (allocation, client_ca) = (Mutex::new(()), RwLock::new(config.client_ca.clone()));
+        Self { host, config, store, tokens, token_cache, authorization, impersonation, allocation, client_ca }
+    }
+
+    /// Whom clients' certificates must come from now.
+    pub(crate) fn client_ca(&self) -> Option<TrustAnchors> {
+        self.client_ca.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_client_ca(&self, anchors: TrustAnchors) {
+        *self.client_ca.write().unwrap_or_else(PoisonError::into_inner) = Some(anchors);
+    }
+
+    /// The objects, for a request that was allowed: nothing else of the server's leads a handler to
+    /// them.
+    pub(crate) fn objects(&self, _permit: &Permit) -> &Arc<Store> {
+        &self.store
     }
 
     /// Lets one request at a time give out addresses. Never held across an await.

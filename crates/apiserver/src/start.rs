@@ -7,6 +7,7 @@ use crate::server::Server;
 use crate::store::Store;
 use ravelin_auth::token::{BadTokenFile, Leniency, ServiceAccountIssuer, StaticTokens, TokenAuthenticator};
 use ravelin_host::{Endpoint, Flaw, HostRef, Listener, Task};
+use ravelin_pki::TrustAnchors;
 use ravelin_transport::TlsServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Apiserver;
 pub struct Running {
     store: Arc<Store>,
     tls: Arc<TlsServer>,
+    server: Arc<Server>,
     local: Endpoint,
     _tasks: Vec<Task>,
 }
@@ -75,6 +77,7 @@ impl Apiserver {
                 danger_unproven: host.flaws().has(Flaw::ApiserverTrustsAnyToken),
                 danger_any_audience: host.flaws().has(Flaw::ApiserverIgnoresTokenAudience),
                 danger_expired: host.flaws().has(Flaw::ApiserverIgnoresTokenExpiry),
+                danger_unbound: host.flaws().has(Flaw::ApiserverIgnoresTokenBinding),
             },
         };
         seed::seed(&store);
@@ -98,7 +101,7 @@ impl Apiserver {
         };
         let mut tasks = vec![serve(listener, Some(Arc::clone(&tls)), Port::Secure)];
         tasks.extend(insecure.map(|listener| serve(listener, None, Port::Insecure)));
-        Ok(Running { store, tls, local, _tasks: tasks })
+        Ok(Running { store, tls, server, local, _tasks: tasks })
     }
 }
 
@@ -116,6 +119,13 @@ impl Running {
     /// Where its secure port listens.
     pub fn local(&self) -> &Endpoint {
         &self.local
+    }
+
+    /// Replaces whom clients' certificates must come from, as the real server does when the file of
+    /// `--client-ca-file` changes. It counts from the next request on, also on open connections. A
+    /// server that was started without a client CA still asks nobody for a certificate.
+    pub fn set_client_ca(&self, anchors: TrustAnchors) {
+        self.server.set_client_ca(anchors);
     }
 
     /// Its TLS, whose identity can be replaced while it runs.

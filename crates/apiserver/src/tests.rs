@@ -3,8 +3,12 @@
 mod stage;
 
 mod access;
+mod admission;
+mod authorization;
 mod egress;
 mod flaws;
 mod front_proxy;
+mod identity;
+mod impersonation;
 mod insecure;
 mod objects;

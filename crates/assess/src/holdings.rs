@@ -1,9 +1,10 @@
 //! What each attacker holds in a booted cluster before it begins.
 
 use ravelin_adversary::{Attacker, Holdings, Secret, Stale};
+use ravelin_client::Client;
 use ravelin_cluster::{Cluster, Layout, Who};
 use ravelin_sim::World;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub fn of(world: &World, cluster: &Cluster, attacker: Attacker) -> Result<Holdin
 
 fn rogue_node(nothing: Holdings, cluster: &Cluster) -> Result<Holdings, String> {
     let rogue = cluster.rogue()?;
-    let mut holdings = Holdings { place: Some(rogue.address), ..nothing };
+    let mut holdings = Holdings { place: Some(rogue.address), node: Some(rogue.node), ..nothing };
     holdings = holdings.with("its node's client certificate", Secret::Certificate(rogue.client));
     for token in rogue.tokens {
         holdings = holdings.with("a token from its node's disk", Secret::Token(token));
@@ -69,8 +70,8 @@ pub fn owned(layout: &Layout, attacker: Attacker) -> BTreeSet<String> {
     }
 }
 
-/// Tokens of the accounts that the probes use, issued for another audience, and with the shortest
-/// life: whoever holds them holds nothing that opens anything once that is over.
+/// Tokens of the accounts that the probes use that open nothing any more, or nothing here: issued
+/// for another audience, with the shortest life, for a pod or a node that is gone since.
 pub async fn stale_tokens(cluster: &Cluster, attacker: Attacker) -> Vec<StaleToken> {
     if attacker != Attacker::TokenThief {
         return Vec::new();
@@ -83,21 +84,72 @@ pub async fn stale_tokens(cluster: &Cluster, attacker: Attacker) -> Vec<StaleTok
         else {
             continue;
         };
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let kinds: [(Stale, &[&str]); 2] =
-            [(Stale::Expired, &[]), (Stale::OtherAudience, &["https://elsewhere.ravelin.test"])];
-        for (why, audiences) in kinds {
-            // One that has expired as well would be refused for that.
-            let life = if why == Stale::Expired { SHORTEST_LIFE } else { SHORTEST_LIFE * 1000 };
-            let request = json!({
-                "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-                "spec": {"audiences": audiences, "expirationSeconds": life.as_secs()},
-            });
-            // A cluster that issues no tokens has none to lose.
-            let Ok(issued) = cluster.operator().fresh().create(&path, &request).await else { continue };
-            let token = issued["status"]["token"].as_str().map(str::to_owned);
+        let issuing = Issuing { operator: cluster.operator().fresh(), namespace, name };
+        for why in [Stale::Expired, Stale::OtherAudience, Stale::PodGone, Stale::NodeGone] {
+            let token = issuing.stale(why).await;
             stale.extend(token.map(|token| StaleToken { account: account.clone(), why, token }));
         }
     }
     stale
+}
+
+/// Whose tokens are issued.
+struct Issuing<'a> {
+    operator: Client,
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl Issuing<'_> {
+    /// A token that is stale, or will be when it has expired; a cluster that issues none has none to
+    /// lose.
+    async fn stale(&self, why: Stale) -> Option<String> {
+        // One that has expired as well would be refused for that.
+        let long = SHORTEST_LIFE * 1000;
+        match why {
+            Stale::Expired => self.token(&[], SHORTEST_LIFE, None).await,
+            Stale::OtherAudience => self.token(&["https://elsewhere.ravelin.test"], long, None).await,
+            Stale::PodGone => {
+                // Nobody schedules it, so it is gone as soon as it is deleted.
+                let pod = json!({
+                    "apiVersion": "v1", "kind": "Pod",
+                    "metadata": {"name": "departed", "namespace": self.namespace},
+                    "spec": {
+                        "schedulerName": "nobody", "serviceAccountName": self.name,
+                        "containers": [{"name": "main", "image": "ravelin.test/logger"}],
+                    },
+                });
+                self.orphaned(&format!("/api/v1/namespaces/{}/pods", self.namespace), &pod).await
+            }
+            Stale::NodeGone => {
+                let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "departed"}});
+                self.orphaned("/api/v1/nodes", &node).await
+            }
+        }
+    }
+
+    /// A token that was bound to an object, which is deleted when this returns.
+    async fn orphaned(&self, collection: &str, object: &Value) -> Option<String> {
+        let created = self.operator.create(collection, object).await.ok()?;
+        let bound = json!({
+            "apiVersion": "v1", "kind": object["kind"],
+            "name": created["metadata"]["name"], "uid": created["metadata"]["uid"],
+        });
+        let token = self.token(&[], SHORTEST_LIFE * 1000, Some(bound)).await;
+        let path = format!("{collection}/departed?gracePeriodSeconds=0");
+        self.operator.delete(&path).await.ok()?;
+        token
+    }
+
+    async fn token(&self, audiences: &[&str], life: Duration, bound: Option<Value>) -> Option<String> {
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}/token", self.namespace, self.name);
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {
+                "audiences": audiences, "expirationSeconds": life.as_secs(), "boundObjectRef": bound,
+            },
+        });
+        let issued = self.operator.create(&path, &request).await.ok()?;
+        issued["status"]["token"].as_str().map(str::to_owned)
+    }
 }

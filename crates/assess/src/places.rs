@@ -25,7 +25,7 @@ impl Places {
     /// The machines of a cluster and its surroundings.
     pub fn of(layout: &Layout, untrusted: Untrusted) -> Self {
         let mut known = BTreeMap::new();
-        for lan in [&layout.control_plane, &layout.controllers, &layout.operator] {
+        for lan in layout.control_planes().chain([&layout.controllers, &layout.operator]) {
             known.insert(lan.address, (lan.name.clone(), Zone::ControlPlane));
         }
         known.insert(layout.user.address, (layout.user.name.clone(), Zone::User));

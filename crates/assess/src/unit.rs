@@ -7,7 +7,7 @@ use crate::stage::Stage;
 use crate::tampering::{Honest, Tampering};
 use crate::weather::Weather;
 use crate::{capture, exposure, holdings, referee};
-use ravelin_adversary::{Attacker, Field, Loot, Target, most_tactics};
+use ravelin_adversary::{Attacker, Field, Loot, ServerKind, Target, most_tactics, most_tactics_of_who_asks};
 use ravelin_cluster::{Cluster, Hosts, Layout};
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
@@ -30,9 +30,6 @@ const SLOT_WITH_TUNNELS: Duration = Duration::from_secs(30);
 /// the probes' own deadlines it has some three minutes.
 const HEALING_ATTEMPTS: u32 = 12;
 const HEALING_PAUSE: Duration = Duration::from_secs(10);
-
-/// How many tactics there are where the attacker itself is the client.
-const TACTICS_OF_WHO_ASKS: u32 = 2;
 
 /// No simulation lasts longer, in simulated time.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -168,7 +165,7 @@ pub fn topology(layout: &Layout) -> Topology {
         topology.machines.push(MachineSpec { name: name.to_owned(), addresses: addresses.clone(), place });
         topology.names.insert(name.to_owned(), addresses);
     };
-    for machine in [&layout.control_plane, &layout.controllers, &layout.operator] {
+    for machine in layout.control_planes().chain([&layout.controllers, &layout.operator]) {
         add(Place::ControlPlane, &machine.name, machine.address);
     }
     add(Place::Access, &layout.user.name, layout.user.address);
@@ -228,7 +225,11 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played
 /// How many slots a path has: one for its baseline and one for each tactic. Leaving a path out
 /// moves no other.
 fn slots(attacker: Attacker, path: Path) -> u32 {
-    1 + if path.is_asked_directly() { TACTICS_OF_WHO_ASKS } else { most_tactics(attacker) }
+    1 + match path {
+        Path::DirectApiserver => most_tactics_of_who_asks(ServerKind::Apiserver),
+        path if path.is_asked_directly() => most_tactics_of_who_asks(ServerKind::Port),
+        _ => most_tactics(attacker),
+    }
 }
 
 impl PathRun {

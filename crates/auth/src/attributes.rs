@@ -88,7 +88,9 @@ impl Attributes {
 
     /// The 403 for this, with the reason where there is one.
     pub fn forbidden(&self, reason: &str) -> Status {
-        let mut why = self.forbidden_text();
+        // No error may look like HTML (`sanitizer` in the same file).
+        let text = self.forbidden_text();
+        let mut why = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         if !reason.is_empty() {
             why = format!("{why}: {reason}");
         }

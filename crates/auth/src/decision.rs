@@ -86,7 +86,20 @@ pub fn decide(chain: &[&dyn Authorizer], attributes: &Attributes) -> Decision {
     Decision::NoOpinion(reasons.join("\n"))
 }
 
-/// The proof that a request was allowed. Only [`authorize`] makes one.
+/// The proof that a request was allowed. Only [`authorize`] makes one:
+///
+/// ```
+/// use ravelin_auth::{AlwaysAllow, Attributes, Permit, authorize};
+/// let permit: Permit = authorize(&[&AlwaysAllow], Attributes::default()).expect("all is allowed");
+/// # drop(permit);
+/// ```
+///
+/// Nobody else can, not even from the same parts:
+///
+/// ```compile_fail,E0451
+/// use ravelin_auth::{Attributes, Permit};
+/// let forged = Permit { attributes: Attributes::default(), reason: String::new() };
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     attributes: Attributes,

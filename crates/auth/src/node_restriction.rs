@@ -1,7 +1,10 @@
 //! NodeRestriction: what a node may write
 //! (`plugin/pkg/admission/noderestriction/admission.go`).
 
-use crate::{Lookup, UserInfo, names, node};
+mod pods;
+mod tokens;
+
+use crate::{Attributes, Lookup, UserInfo, names, node};
 use ravelin_api::{GroupResource, Status, object};
 use ravelin_pki::SigningRequest;
 use serde_json::Value;
@@ -31,9 +34,9 @@ impl fmt::Display for Operation {
 
 /// From which version on a node asks for no certificate of another node's name (kubernetes#126015).
 const OWN_NAME_IN_REQUESTS: (u32, u32) = (1, 31);
-/// From which version on `ServiceAccountNodeAudienceRestriction` is on by default
-/// (`pkg/features/kube_features.go`).
-const OWN_AUDIENCES: (u32, u32) = (1, 33);
+/// From which version on a node leaves its own owner references alone (CVE-2025-5187; fixed in the
+/// last releases of 1.31 and in all later ones).
+const OWN_REFERENCES: (u32, u32) = (1, 31);
 
 /// A write that is to be admitted.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +63,15 @@ impl Write<'_> {
     /// The name by the path, else by the object.
     fn object_name(&self) -> &str {
         let own = || self.object.map_or("", |o| object::name(o));
-        let generated = || self.object.map_or("", |o| object::text(o, "metadata.generateName"));
-        [self.name, own(), generated()].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+        if self.name.is_empty() { own() } else { self.name }
     }
 
+    /// As `admission.NewForbidden` names what has no name yet (`apiserver/pkg/admission/errors.go`).
     fn forbidden(&self, why: impl AsRef<str>) -> Status {
-        Status::forbidden(self.resource, self.object_name(), why.as_ref())
+        let generated = self.object.map_or("", |o| object::text(o, "metadata.generateName"));
+        let names = [self.object_name(), generated, "Unknown"];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        Status::forbidden(self.resource, name, why.as_ref())
     }
 
     fn refuse<T>(&self, why: impl AsRef<str>) -> Result<T, Status> {
@@ -73,30 +79,47 @@ impl Write<'_> {
     }
 }
 
-/// Admits or refuses a write as this version (major, minor) does. Only nodes are restricted.
+/// What a check may look at besides the write.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The objects as they are now.
+    pub objects: &'a dyn Lookup,
+    /// What is allowed to whom.
+    pub may: &'a dyn Fn(&Attributes) -> bool,
+    /// The version whose behaviour is shown: major, minor.
+    pub version: (u32, u32),
+}
+
+/// Admits or refuses a write. Only nodes are restricted.
 ///
 /// # Errors
 /// The refusal.
-pub fn admit(write: &Write<'_>, objects: &dyn Lookup, version: (u32, u32)) -> Result<(), Status> {
+pub fn admit(write: &Write<'_>, known: &Known<'_>) -> Result<(), Status> {
     let Some(node) = write.user.node() else { return Ok(()) };
     let node = node.name;
     if node.is_empty() {
         return write.refuse(format!("could not determine node from user {:?}", write.user.name));
     }
-    match (write.resource.group, write.resource.resource, write.subresource) {
-        ("", "pods", "") => admit_pod(node, write, objects),
-        ("", "pods", "status") => admit_pod_status(node, write),
-        ("", "pods", "eviction") => admit_eviction(node, write, objects),
+    let of = (write.resource.group, write.resource.resource, write.subresource);
+    match of {
+        ("", "pods", "") => pods::admit(node, write, known.objects),
+        ("", "pods", "status") => pods::admit_status(node, write),
+        ("", "pods", "eviction") => pods::admit_eviction(node, write, known.objects),
         ("", "pods", other) => write.refuse(format!(
             "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
         )),
-        ("", "nodes", _) => admit_node(node, write),
+        ("", "nodes", _) => admit_node(node, write, known.version),
+        ("", "persistentvolumeclaims", "status") => admit_claim_status(node, write),
+        ("", "persistentvolumeclaims", _) => write.refuse("may only update PVC status"),
         ("", "serviceaccounts", "token") if write.operation == Operation::Create => {
-            admit_token(node, write, objects)?;
-            if version >= OWN_AUDIENCES { check_audience(write, objects) } else { Ok(()) }
+            tokens::admit(node, write, known)
         }
         ("coordination.k8s.io", "leases", _) => admit_lease(node, write),
-        ("certificates.k8s.io", "certificatesigningrequests", "") if version >= OWN_NAME_IN_REQUESTS => {
+        ("storage.k8s.io", "csinodes", _) => admit_csi_node(node, write),
+        ("resource.k8s.io", "resourceslices", _) => admit_slice(node, write),
+        ("certificates.k8s.io", "certificatesigningrequests", "")
+            if known.version >= OWN_NAME_IN_REQUESTS =>
+        {
             admit_signing_request(node, write)
         }
         _ => Ok(()),
@@ -115,128 +138,7 @@ fn runs_on(pod: &Value, node: &str) -> bool {
     object::text(pod, "spec.nodeName") == node
 }
 
-fn admit_pod(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    match write.operation {
-        Operation::Create => admit_mirror_pod(node, write, objects),
-        Operation::Delete => {
-            let pod = objects.core("pods", write.namespace, write.name);
-            let pod = pod.ok_or_else(|| Status::not_found(write.resource, write.name))?;
-            if runs_on(&pod, node) {
-                return Ok(());
-            }
-            write.refuse(format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
-        }
-        Operation::Update => write.refuse(format!(
-            "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
-            write.operation.to_string()
-        )),
-    }
-}
-
-fn admit_mirror_pod(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    let pod = written(write)?;
-    if !object::annotations(pod).contains_key(node::MIRROR) {
-        return write.refuse(format!(
-            "pod does not have {:?} annotation, node {node:?} can only create mirror pods",
-            node::MIRROR
-        ));
-    }
-    if !runs_on(pod, node) {
-        return write.refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
-    }
-    check_owner(node, write, objects)?;
-    let refers_to =
-        |what: &str| write.refuse(format!("node {node:?} can not create pods that reference {what}"));
-    let volumes = object::list(pod, "spec.volumes");
-    if !object::text(pod, "spec.serviceAccountName").is_empty() {
-        return refers_to("a service account");
-    }
-    if !node::secrets(pod).is_empty() {
-        return refers_to("secrets");
-    }
-    if !node::configmaps(pod).is_empty() {
-        return refers_to("configmaps");
-    }
-    let bundle = |v: &Value| {
-        object::list(v, "projected.sources").iter().any(|s| s.get("clusterTrustBundle").is_some())
-    };
-    if volumes.iter().any(bundle) {
-        return refers_to("clustertrustbundles");
-    }
-    if volumes.iter().any(|v| v.get("persistentVolumeClaim").is_some()) {
-        return refers_to("persistentvolumeclaims");
-    }
-    Ok(())
-}
-
-fn check_owner(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    let owner = match object::list(written(write)?, "metadata.ownerReferences") {
-        [owner] => owner,
-        [] => {
-            return write
-                .refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
-        }
-        _ => {
-            return write.refuse(format!(
-                "node {node:?} can only create pods with a single owner reference set to itself"
-            ));
-        }
-    };
-    let itself = (object::api_version(owner), object::kind(owner), object::text(owner, "name"));
-    if itself != ("v1", "Node", node) {
-        return write
-            .refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
-    }
-    if object::flag(owner, "controller") != Some(true) {
-        return write.refuse(format!(
-            "node {node:?} can only create pods with a controller owner reference set to itself"
-        ));
-    }
-    if object::flag(owner, "blockOwnerDeletion") == Some(true) {
-        return write.refuse(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
-    }
-    let nodes = GroupResource { group: "", resource: "nodes" };
-    let known = objects.find(nodes, "", node).ok_or_else(|| Status::not_found(nodes, node))?;
-    let (expected, claimed) = (object::uid(&known), object::text(owner, "uid"));
-    if expected != claimed {
-        return write.refuse(format!("node {node} UID mismatch: expected {claimed} got {expected}"));
-    }
-    Ok(())
-}
-
-fn admit_pod_status(node: &str, write: &Write<'_>) -> Result<(), Status> {
-    if write.operation != Operation::Update {
-        return write.refuse(format!("unexpected operation {:?}", write.operation.to_string()));
-    }
-    let (old, new) = (replaced(write)?, written(write)?);
-    if !runs_on(old, node) {
-        return write.refuse(format!(
-            "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
-        ));
-    }
-    if object::labels(old) != object::labels(new) {
-        return write.refuse(format!("node {node:?} cannot update labels through pod status"));
-    }
-    Ok(())
-}
-
-fn admit_eviction(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    if write.operation != Operation::Create {
-        return write.refuse(format!("unexpected operation {}", write.operation));
-    }
-    let name = write.object_name();
-    if name.is_empty() {
-        return write.refuse("could not determine pod from request data");
-    }
-    let pod = objects.core("pods", write.namespace, name);
-    let pod = pod.ok_or_else(|| Status::not_found(write.resource, name))?;
-    if runs_on(&pod, node) {
-        return Ok(());
-    }
-    write.refuse(format!("node {node} can only evict pods with spec.nodeName set to itself"))
-}
-
-fn admit_node(node: &str, write: &Write<'_>) -> Result<(), Status> {
+fn admit_node(node: &str, write: &Write<'_>, version: (u32, u32)) -> Result<(), Status> {
     let requested = write.object_name();
     if requested != node {
         return write.refuse(format!("node {node:?} is not allowed to modify node {requested:?}"));
@@ -265,6 +167,12 @@ fn admit_node(node: &str, write: &Write<'_>) -> Result<(), Status> {
             }
             if object::list(new, "spec.taints") != object::list(old, "spec.taints") {
                 return write.refuse(format!("node {node:?} is not allowed to modify taints"));
+            }
+            // With an absent owner the garbage collector would delete the node, which could then
+            // register itself anew with other taints and labels.
+            let owners = |of: &Value| object::list(of, "metadata.ownerReferences").to_vec();
+            if version >= OWN_REFERENCES && owners(new) != owners(old) {
+                return write.refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
             }
             let labels = forbidden_labels(new, Some(old));
             if !labels.is_empty() {
@@ -311,55 +219,6 @@ fn is_allowed_label(key: &str) -> bool {
     !kubernetes_own || for_nodes
 }
 
-fn admit_token(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    let request = written(write)?;
-    let text = |name: &str| object::text(request, &format!("spec.boundObjectRef.{name}"));
-    let name = text("name");
-    if (text("apiVersion"), text("kind")) != ("v1", "Pod") || name.is_empty() {
-        return write.refuse("node requested token not bound to a pod");
-    }
-    let uid = text("uid");
-    if uid.is_empty() {
-        return write.refuse("node requested token with a pod binding without a uid");
-    }
-    let pods = GroupResource { group: "", resource: "pods" };
-    let pod = objects.find(pods, write.namespace, name).ok_or_else(|| Status::not_found(pods, name))?;
-    if object::uid(&pod) != uid {
-        return write.refuse(format!(
-            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-        ));
-    }
-    if !runs_on(&pod, node) {
-        return write.refuse("node requested token bound to a pod scheduled on a different node");
-    }
-    Ok(())
-}
-
-/// A node may ask for no audience that its pod does not ask for (`ServiceAccountNodeAudienceRestriction`).
-fn check_audience(write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
-    let request = written(write)?;
-    let name = object::text(request, "spec.boundObjectRef.name");
-    let pods = GroupResource { group: "", resource: "pods" };
-    let pod = objects.find(pods, write.namespace, name).ok_or_else(|| Status::not_found(pods, name))?;
-    let audience = match object::texts(request, "spec.audiences").as_slice() {
-        [] => "",
-        [one] => *one,
-        _ => return write.refuse("node may only request 0 or 1 audiences"),
-    };
-    let asked_for = object::list(&pod, "spec.volumes").iter().any(|volume| {
-        let sources = object::list(volume, "projected.sources").iter();
-        let mut tokens = sources.filter_map(|source| source.get("serviceAccountToken"));
-        tokens.any(|token| object::text(token, "audience") == audience)
-    });
-    if asked_for {
-        return Ok(());
-    }
-    write.refuse(format!(
-        "audience {audience:?} not found in pod spec volume, {} is not authorized to request tokens for this audience",
-        write.user.name
-    ))
-}
-
 fn admit_lease(node: &str, write: &Write<'_>) -> Result<(), Status> {
     if write.namespace != node::LEASE_NAMESPACE {
         return write
@@ -371,6 +230,59 @@ fn admit_lease(node: &str, write: &Write<'_>) -> Result<(), Status> {
         return write.refuse("can only access node lease with the same name as the requesting node");
     }
     Ok(())
+}
+
+fn admit_csi_node(node: &str, write: &Write<'_>) -> Result<(), Status> {
+    let name =
+        if write.operation == Operation::Create { written(write).map(object::name)? } else { write.name };
+    if name != node {
+        return write.refuse("can only access CSINode with the same name as the requesting node");
+    }
+    Ok(())
+}
+
+fn admit_slice(node: &str, write: &Write<'_>) -> Result<(), Status> {
+    let runs_here = |slice: &Value| object::text(slice, "spec.nodeName") == node;
+    match write.operation {
+        Operation::Create if !runs_here(written(write)?) => {
+            write.refuse("can only create ResourceSlice with the same NodeName as the requesting node")
+        }
+        Operation::Delete if !runs_here(replaced(write)?) => {
+            write.refuse("can only delete ResourceSlice with the same NodeName as the requesting node")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A kubelet reports how a volume grows, and changes nothing else of a claim.
+fn admit_claim_status(node: &str, write: &Write<'_>) -> Result<(), Status> {
+    if write.operation != Operation::Update {
+        return write.refuse(format!("unexpected operation {:?}", write.operation.to_string()));
+    }
+    let rest = |claim: &Value| {
+        let mut rest = claim.clone();
+        if let Some(status) = rest.get_mut("status").and_then(Value::as_object_mut) {
+            for field in ["capacity", "conditions", "allocatedResourceStatuses", "allocatedResources"] {
+                status.remove(field);
+            }
+        }
+        if rest.get("status").is_some_and(|status| status.as_object().is_some_and(serde_json::Map::is_empty))
+        {
+            rest.as_object_mut().map(|members| members.remove("status"));
+        }
+        if let Some(metadata) = rest.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("resourceVersion");
+            metadata.remove("managedFields");
+        }
+        rest
+    };
+    if rest(replaced(write)?) == rest(written(write)?) {
+        return Ok(());
+    }
+    // Kubernetes adds the difference, in the words of a Go library.
+    write.refuse(format!(
+        "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
+    ))
 }
 
 /// A node may ask for no other node's certificate.

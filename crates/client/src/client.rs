@@ -1,23 +1,29 @@
 //! Requests.
 
-use crate::{ClientConfig, ClientError, Credential, Watch};
+use crate::{ClientConfig, ClientError, Credential, Watch, Watches};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
 };
 use http::{Method, StatusCode};
 use ravelin_api::{Status, percent_encode};
 use ravelin_host::{Endpoint, Flaw, HostRef};
-use ravelin_pki::ServerTrust;
+use ravelin_pki::{Identity, ServerTrust};
 use ravelin_transport::{HttpConnection, HttpError, Request, Response, TlsClient, body, collect};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most that an error repeats of an answer that is no `Status`.
 const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// How often a request is sent again because the answer asked for patience (client-go's default).
+const MAX_RETRIES: u32 = 10;
 
 /// How a patch is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +56,24 @@ pub struct Client(Arc<Shared>);
 struct Shared {
     host: HostRef,
     config: ClientConfig,
-    idle: Mutex<Option<HttpConnection>>,
+    watches: Watches,
+    renewed: Mutex<Renewed>,
+    idle: Mutex<Option<Idle>>,
+}
+
+/// A certificate that took the place of the configured one.
+#[derive(Clone, Default)]
+struct Renewed {
+    /// How often that happened.
+    count: u64,
+    identity: Option<Identity>,
+}
+
+/// A connection that waits for its next request.
+struct Idle {
+    connection: HttpConnection,
+    /// How often the certificate had been replaced when it was opened.
+    renewed: u64,
 }
 
 impl std::fmt::Debug for Client {
@@ -62,12 +85,46 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client that runs on `host`. It connects when it is first used.
     pub fn new(host: HostRef, config: ClientConfig) -> Self {
-        Self(Arc::new(Shared { host, config, idle: Mutex::new(None) }))
+        Self::made((host, config), Watches::USUAL, Renewed::default())
+    }
+
+    /// The same client, whose reflectors watch in this manner.
+    #[must_use]
+    pub fn with_watches(self, watches: Watches) -> Self {
+        Self::made(self.parts(), watches, self.renewed())
     }
 
     /// The same client with no connection yet.
     pub fn fresh(&self) -> Self {
-        Self::new(Arc::clone(&self.0.host), self.0.config.clone())
+        Self::made(self.parts(), self.0.watches, self.renewed())
+    }
+
+    fn made((host, config): (HostRef, ClientConfig), watches: Watches, renewed: Renewed) -> Self {
+        let (renewed, idle) = (Mutex::new(renewed), Mutex::new(None));
+        Self(Arc::new(Shared { host, config, watches, renewed, idle }))
+    }
+
+    fn parts(&self) -> (HostRef, ClientConfig) {
+        (Arc::clone(&self.0.host), self.0.config.clone())
+    }
+
+    fn renewed(&self) -> Renewed {
+        self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Presents another certificate from the next connection on, here and in all clones. The idle
+    /// connection, which was opened with the one before, is not used again; a running watch is
+    /// followed to its end.
+    pub fn replace_certificate(&self, identity: Identity) {
+        let mut renewed = self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        *renewed = Renewed { count: renewed.count + 1, identity: Some(identity) };
+        drop(renewed);
+        *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How its reflectors watch.
+    pub(crate) fn watches(&self) -> Watches {
+        self.0.watches
     }
 
     /// What it was made with.
@@ -142,7 +199,7 @@ impl Client {
             headers: parts.headers,
             body: collect(body, MAX_ANSWER_BYTES).await?,
         };
-        self.within_deadline(self.answer(outgoing)).await
+        self.within_deadline(self.answer(&outgoing)).await
     }
 
     /// Follows a collection from a resource version on, over a connection of its own.
@@ -158,25 +215,39 @@ impl Client {
         let mut all = vec![("watch", "true"), ("resourceVersion", resource_version)];
         all.extend_from_slice(parameters);
         let outgoing = Outgoing::new(Method::GET, &with_query(path, &all));
+        let began = Instant::now();
         self.within_deadline(async {
             let request = self.prepare(&outgoing)?;
-            let response = self.connect().await?.send(request).await?;
+            let response = self.connect(self.renewed()).await?.send(request).await?;
             if response.status() != StatusCode::OK {
                 let status = response.status();
+                self.note_refusal(status, began);
                 let bytes = collect(response.into_body(), MAX_ANSWER_BYTES).await?;
                 return Err(refusal(status, &bytes));
             }
-            Ok(Watch::new(response.into_body()))
+            Ok(Watch::new(response.into_body(), self.0.watches.longest_silence()))
         })
         .await
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Value, ClientError> {
-        let (status, _, bytes) = self.within_deadline(self.answer(outgoing)).await?;
+        let (status, _, bytes) = self.within_deadline(self.persist(&outgoing)).await?;
         if !status.is_success() {
             return Err(refusal(status, &bytes));
         }
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Malformed(error.to_string()))
+    }
+
+    /// An answer that asks for patience is waited out, as client-go does it (`with_retry.go`).
+    async fn persist(&self, outgoing: &Outgoing) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
+        for _ in 0..MAX_RETRIES {
+            let answer = self.answer(outgoing).await?;
+            match retry_after(answer.0, &answer.1).filter(|wait| *wait < self.0.config.request_timeout) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Ok(answer),
+            }
+        }
+        self.answer(outgoing).await
     }
 
     async fn within_deadline<T>(
@@ -186,37 +257,50 @@ impl Client {
         tokio::time::timeout(self.0.config.request_timeout, work).await.unwrap_or(Err(ClientError::Timeout))
     }
 
-    async fn answer(&self, outgoing: Outgoing) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
-        let (connection, response) = self.send(&outgoing).await?;
+    async fn answer(&self, outgoing: &Outgoing) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
+        let began = Instant::now();
+        let (idle, response) = self.send(outgoing).await?;
         let (parts, body) = response.into_parts();
+        self.note_refusal(parts.status, began);
         let bytes = collect(body, MAX_ANSWER_BYTES).await?;
         if parts.headers.get(CONNECTION).is_some_and(|value| value == "close") {
             return Ok((parts.status, parts.headers, bytes));
         }
-        *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        if idle.renewed == self.renewed().count {
+            *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(idle);
+        }
         Ok((parts.status, parts.headers, bytes))
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Result<(HttpConnection, Response), ClientError> {
+    /// A token that the apiserver did not know may have been renewed since it was read.
+    fn note_refusal(&self, status: StatusCode, began: Instant) {
+        if let (StatusCode::UNAUTHORIZED, Credential::Token(source)) = (status, &self.0.config.credential) {
+            source.forget_before(began);
+        }
+    }
+
+    async fn send(&self, outgoing: &Outgoing) -> Result<(Idle, Response), ClientError> {
         let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut connection) = idle
-            && connection.is_open()
-            && connection.ready().await.is_ok()
+        if let Some(mut idle) = idle
+            && idle.connection.is_open()
+            && idle.connection.ready().await.is_ok()
         {
-            match connection.send(self.prepare(outgoing)?).await {
-                Ok(response) => return Ok((connection, response)),
+            match idle.connection.send(self.prepare(outgoing)?).await {
+                Ok(response) => return Ok((idle, response)),
                 // As Go's net/http does it (`isReplayable`).
                 Err(HttpError::Closed | HttpError::Truncated | HttpError::Unavailable(_))
                     if outgoing.changes_nothing() => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut connection = self.connect().await?;
+        let renewed = self.renewed();
+        let count = renewed.count;
+        let mut connection = self.connect(renewed).await?;
         let response = connection.send(self.prepare(outgoing)?).await?;
-        Ok((connection, response))
+        Ok((Idle { connection, renewed: count }, response))
     }
 
-    async fn connect(&self) -> Result<HttpConnection, ClientError> {
+    async fn connect(&self, renewed: Renewed) -> Result<HttpConnection, ClientError> {
         let Shared { host, config, .. } = &*self.0;
         let trust = match config.trust.clone() {
             _ if host.flaws().has(Flaw::ClientsTrustAnyServer) => ServerTrust::DangerAny,
@@ -224,7 +308,7 @@ impl Client {
             trust => trust,
         };
         let identity = match &config.credential {
-            Credential::Certificate(identity) => Some(identity.clone()),
+            Credential::Certificate(identity) => renewed.identity.or_else(|| Some(identity.clone())),
             _ => None,
         };
         let tls = TlsClient { trust, identity, server_name: config.server_name.clone() };
@@ -252,6 +336,14 @@ impl Client {
         }
         Ok(request)
     }
+}
+
+/// How long an answer asks to wait before the request is sent again: it must be one that was not
+/// executed, and name a time (`checkWait` of client-go's rest/request.go).
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let asks = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+    let seconds = headers.get(RETRY_AFTER).filter(|_| asks)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// A request that may have to be sent twice.

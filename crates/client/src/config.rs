@@ -6,7 +6,13 @@ use ravelin_host::Disk;
 use ravelin_pki::{Identity, ServerTrust};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// A token that was read from a file is used for so long: a minute, less ten seconds
+/// (`NewCachedFileTokenSource` of client-go's transport/token_source.go).
+const TOKEN_USE: Duration = Duration::from_secs(50);
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
@@ -51,14 +57,52 @@ pub struct TokenSource(Source);
 #[derive(Clone)]
 enum Source {
     Fixed(String),
-    File(String),
+    File(Arc<TokenFile>),
+}
+
+/// A file, and the token that was last read from it.
+struct TokenFile {
+    name: String,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl TokenFile {
+    fn last(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token: the last one for a while, and also where the file cannot be read any more.
+    fn token(&self, disk: &dyn Disk) -> Result<String, ClientError> {
+        let mut last = self.last();
+        if let Some((_, token)) = last.as_ref().filter(|(read, _)| read.elapsed() < TOKEN_USE) {
+            return Ok(token.clone());
+        }
+        match (self.read(disk), last.as_ref()) {
+            (Ok(token), _) => {
+                *last = Some((Instant::now(), token.clone()));
+                Ok(token)
+            }
+            (Err(_), Some((_, token))) => Ok(token.clone()),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn read(&self, disk: &dyn Disk) -> Result<String, ClientError> {
+        let content = disk.read(&self.name).ok_or(ClientError::Credential("there is no token file"))?;
+        let text = String::from_utf8(content);
+        let text = text.map_err(|_| ClientError::Credential("the token file is not text"))?;
+        match text.trim() {
+            "" => Err(ClientError::Credential("the token is empty")),
+            token => Ok(token.to_owned()),
+        }
+    }
 }
 
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Fixed(_) => f.write_str("TokenSource(hidden)"),
-            Source::File(name) => write!(f, "TokenSource({name})"),
+            Source::File(file) => write!(f, "TokenSource({})", file.name),
         }
     }
 }
@@ -69,10 +113,21 @@ impl TokenSource {
         Self(Source::Fixed(token.into()))
     }
 
-    /// The content of a file of the client's computer, read for each request, so that a token
-    /// that was renewed is used at once.
+    /// The content of a file of the client's computer, read again within a minute, and after an
+    /// apiserver did not know it, so that a token that was renewed is used.
     pub fn file(name: impl Into<String>) -> Self {
-        Self(Source::File(name.into()))
+        Self(Source::File(Arc::new(TokenFile { name: name.into(), last: Mutex::default() })))
+    }
+
+    /// A token that was read before then is read again when it is next needed
+    /// (`ResetTokenOlderThan`).
+    pub(crate) fn forget_before(&self, then: Instant) {
+        if let Source::File(file) = &self.0 {
+            let mut last = file.last();
+            if last.as_ref().is_some_and(|(read, _)| *read < then) {
+                *last = None;
+            }
+        }
     }
 
     /// The token as it is now.
@@ -80,17 +135,12 @@ impl TokenSource {
     /// # Errors
     /// Where its file is missing or holds no token.
     pub fn reveal(&self, disk: &dyn Disk) -> Result<String, ClientError> {
-        let token = match &self.0 {
-            Source::Fixed(token) => token.clone(),
-            Source::File(name) => {
-                let content = disk.read(name).ok_or(ClientError::Credential("there is no token file"))?;
-                String::from_utf8(content)
-                    .map_err(|_| ClientError::Credential("the token file is not text"))?
+        match &self.0 {
+            Source::Fixed(token) if token.trim().is_empty() => {
+                Err(ClientError::Credential("the token is empty"))
             }
-        };
-        match token.trim() {
-            "" => Err(ClientError::Credential("the token is empty")),
-            token => Ok(token.to_owned()),
+            Source::Fixed(token) => Ok(token.trim().to_owned()),
+            Source::File(file) => file.token(disk),
         }
     }
 

@@ -8,6 +8,7 @@
 mod client;
 mod config;
 mod error;
+mod in_cluster;
 mod reflector;
 mod store;
 mod watch;
@@ -15,11 +16,12 @@ mod watch;
 pub use client::{Client, PatchKind};
 pub use config::{ClientConfig, Credential, TokenSource};
 pub use error::ClientError;
+pub use in_cluster::{InCluster, NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
 pub use ravelin_pki::ServerTrust;
 pub use ravelin_transport::{Request, body};
 pub use reflector::Reflector;
 pub use store::Store;
-pub use watch::{Watch, WatchEvent, WatchEventKind};
+pub use watch::{Watch, WatchEvent, WatchEventKind, Watches};
 
 #[cfg(test)]
 mod tests;

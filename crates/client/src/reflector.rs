@@ -14,9 +14,6 @@ use std::time::Duration;
 const MIN_PAUSE: Duration = Duration::from_millis(800);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the server is asked to keep a watch, so that a silent loss is noticed.
-const WATCH_SECONDS: &str = "300";
-
 /// Keeps a [`Store`] like a collection of the API.
 #[derive(Debug)]
 pub struct Reflector {
@@ -86,9 +83,13 @@ impl Reflector {
         };
         self.filling.replace(items);
         *pause = MIN_PAUSE;
+        let watches = self.client.watches();
+        let seconds = watches.timeout.as_secs().to_string();
         let mut parameters = selected;
-        parameters.push(("allowWatchBookmarks", "true"));
-        parameters.push(("timeoutSeconds", WATCH_SECONDS));
+        if watches.bookmarks {
+            parameters.push(("allowWatchBookmarks", "true"));
+        }
+        parameters.push(("timeoutSeconds", &seconds));
         loop {
             let started = tokio::time::Instant::now();
             let mut watch = self.client.watch(&self.path, &version, &parameters).await?;

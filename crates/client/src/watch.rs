@@ -11,9 +11,25 @@ use std::time::Duration;
 /// The longest event, in bytes.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The longest silence: a server that says nothing for so long has vanished. Kubernetes ends
-/// watches after ten minutes at most (client-go's `minWatchTimeout`, doubled).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(11 * 60);
+/// How reflectors watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watches {
+    /// How long the server is asked to keep a watch, so that a silent loss is noticed.
+    pub timeout: Duration,
+    /// Is the server asked to tell from time to time how far it is?
+    pub bookmarks: bool,
+}
+
+impl Watches {
+    /// As client-go's reflector does it (`minWatchTimeout` in tools/cache/reflector.go).
+    pub const USUAL: Self = Self { timeout: Duration::from_secs(300), bookmarks: true };
+
+    /// A server that says nothing for so long has vanished: Kubernetes keeps watches for up to
+    /// twice the timeout.
+    pub(crate) fn longest_silence(self) -> Duration {
+        self.timeout * 2 + Duration::from_secs(60)
+    }
+}
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +56,8 @@ pub struct WatchEvent {
 /// A running watch; dropping it closes its connection.
 pub struct Watch {
     body: Option<Body>,
+    /// The longest silence before the server counts as gone.
+    silence: Duration,
     received: BytesMut,
     /// How much of `received` is known to hold no line's end.
     searched: usize,
@@ -52,8 +70,8 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(body: Body) -> Self {
-        Self { body: Some(body), received: BytesMut::new(), searched: 0 }
+    pub(crate) fn new(body: Body, silence: Duration) -> Self {
+        Self { body: Some(body), silence, received: BytesMut::new(), searched: 0 }
     }
 
     /// The next event; `None` once the server has ended the watch properly, and after an error.
@@ -71,7 +89,7 @@ impl Watch {
                 return Some(event);
             }
             let body = self.body.as_mut()?;
-            let ended = match tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await {
+            let ended = match tokio::time::timeout(self.silence, body.frame()).await {
                 Err(_) => Some(Err(ClientError::Timeout)),
                 Ok(None) if self.received.is_empty() => None,
                 Ok(None | Some(Err(_))) => Some(Err(ClientError::Truncated)),

@@ -1,6 +1,9 @@
 //! A running cluster.
 
+use crate::apiservers::Apiservers;
+use crate::credentials::FrontProxies;
 use crate::demo::{Demo, DemoPod, NAMESPACE};
+use crate::departed;
 use crate::layout::{Layout, NodePlace};
 use crate::member::{Components, Member};
 use crate::ports::Ports;
@@ -20,8 +23,10 @@ use std::sync::{Arc, Mutex};
 /// The hosts that a cluster runs on.
 #[derive(Clone)]
 pub struct Hosts {
-    /// The apiserver's.
+    /// The apiserver's; the first one's where there are several.
     pub control_plane: HostRef,
+    /// Those of further apiservers.
+    pub further_control_planes: Vec<HostRef>,
     /// The controller manager's and the scheduler's.
     pub controllers: HostRef,
     /// The operator's.
@@ -37,6 +42,7 @@ impl Hosts {
     pub fn of(layout: &Layout, host: impl Fn(&str) -> HostRef) -> Self {
         Self {
             control_plane: host(&layout.control_plane.name),
+            further_control_planes: layout.further_control_planes.iter().map(|p| host(&p.name)).collect(),
             controllers: host(&layout.controllers.name),
             operator: host(&layout.operator.name),
             user: host(&layout.user.name),
@@ -66,13 +72,14 @@ pub enum Who {
 pub struct Cluster {
     pub(crate) layout: Layout,
     pub(crate) hosts: Hosts,
-    pub(crate) apiserver: ravelin_apiserver::Running,
+    pub(crate) apiservers: Apiservers,
     pub(crate) facts: Facts,
     pub(crate) operator: Client,
     pub(crate) members: Vec<Member>,
     pub(crate) tunnels: Option<Arc<SshTunneler>>,
     /// The rogue node's certificate for another's address.
     pub(crate) former_serving: Option<Identity>,
+    pub(crate) departed: departed::Outcome,
     /// Why the demo pods could not be created, if so.
     pub(crate) trouble: Arc<Mutex<Option<String>>>,
     pub(crate) _others: Vec<Box<dyn Any>>,
@@ -90,6 +97,10 @@ pub(crate) struct Facts {
     pub(crate) kubelet_client_subject: Subject,
     pub(crate) bootstrapper: Subject,
     pub(crate) egress: &'static str,
+    pub(crate) bootstrap_token: Option<String>,
+    /// Does the bootstrap token stay on the disk of a node that has joined?
+    pub(crate) bootstrap_token_stays: bool,
+    pub(crate) front_proxy: FrontProxies,
     pub(crate) joiner: Option<ClientConfig>,
     pub(crate) controller_manager: ClientConfig,
     pub(crate) user: ClientConfig,
@@ -104,7 +115,7 @@ impl Cluster {
 
     /// The apiserver's objects, for an observer from outside.
     pub fn store(&self) -> Arc<Store> {
-        self.apiserver.store()
+        self.apiservers.store()
     }
 
     /// The operator's client: from within the control plane, with every right.
@@ -125,6 +136,22 @@ impl Cluster {
     /// Where the apiserver's secure port is.
     pub fn apiserver_address(&self) -> SocketAddr {
         self.facts.address
+    }
+
+    /// The bootstrap token that nodes join with, where they do: it lies on whatever made them.
+    pub fn bootstrap_token(&self) -> Option<String> {
+        self.facts.bootstrap_token.clone()
+    }
+
+    /// A certificate of the front proxies' authority with a name that the apiserver believes; `None`
+    /// where it believes no front proxy.
+    pub fn front_proxy(&self) -> Option<Identity> {
+        self.facts.front_proxy.allowed.clone()
+    }
+
+    /// One of the same authority with a name that it does not; `None` where it believes them all.
+    pub fn aggregator_like(&self) -> Option<Identity> {
+        self.facts.front_proxy.other.clone()
     }
 
     /// The names in the apiserver's certificate.
@@ -321,7 +348,8 @@ impl Cluster {
         let members = self.layout.members().len();
         let honest = self.layout.honest();
         let runs = |node: usize| Demo::ALL.iter().all(|demo| self.running(*demo, node).is_ok());
-        let pods = honest.iter().all(|node| runs(*node)) && self.has_tenant();
+        let departed = !self.layout.has_departed() || self.departed().is_some();
+        let pods = honest.iter().all(|node| runs(*node)) && self.has_tenant() && departed;
         let tunnels = self.tunnels.as_ref().is_none_or(|tunnels| tunnels.open() >= members);
         pods && tunnels && self.services_are_ready(honest.len())
     }

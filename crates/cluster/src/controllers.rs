@@ -3,11 +3,13 @@
 use crate::cluster::Facts;
 use crate::member::told;
 use crate::start::Setup;
-use ravelin_client::ClientConfig;
+use ravelin_client::{ClientConfig, Watches};
 use ravelin_config::{InsecureListener, ServingListener};
 use ravelin_controllers::{Component, ComponentPorts, Controllers, ControllersConfig, PortsConfig};
-use ravelin_pki::San;
+use ravelin_pki::{KeyPair, San};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 impl Setup<'_> {
     /// Starts both.
@@ -17,12 +19,10 @@ impl Setup<'_> {
         let config = ControllersConfig {
             controller_manager: facts.controller_manager.clone(),
             scheduler: self.client("system:kube-scheduler", &[]),
-            kubernetes_service: self.client("system:apiserver", &["system:masters"]),
             signers: self.material.signers(),
             signing_duration: jiff::SignedDuration::from_secs(duration),
             root_ca_pem: self.material.server_anchors().to_pem(),
-            kubernetes_service_ip: self.kubernetes_service(),
-            apiserver: self.base.server,
+            service_account_key: self.manager_key(),
             cluster_cidr: None,
             node_cidrs: self
                 .layout
@@ -31,6 +31,11 @@ impl Setup<'_> {
                 .map(|node| (node.machine.name.clone(), node.pod_cidr))
                 .collect(),
             node_cidr_prefix: self.config.network.node_cidr_mask_size,
+            node_monitor_grace: Duration::from_secs(
+                self.config.controller_manager.node_monitor_grace_period_s,
+            ),
+            disabled: self.config.controller_manager.switched_off().into_iter().map(str::to_owned).collect(),
+            watches: Watches::USUAL,
         };
         let (manager, scheduler) = (&self.config.controller_manager, &self.config.scheduler);
         let ports = [
@@ -59,6 +64,16 @@ impl Setup<'_> {
             let opened = told(&host, name, ComponentPorts::open(host.clone(), config).await);
             self.others.push(Box::new(opened));
         }
+    }
+
+    /// What the controller manager signs the tokens in Secrets with: the apiserver's key where both
+    /// name the same file.
+    fn manager_key(&mut self) -> Option<Arc<KeyPair>> {
+        let file = self.config.controller_manager.service_account_private_key_file.as_ref()?;
+        let given = &self.config.apiserver.service_accounts;
+        let same = given.signing_key_file.as_ref() == Some(file);
+        let name = given.signed_with.as_ref().filter(|_| same).unwrap_or(file);
+        Some(self.material.key(name.as_str()))
     }
 
     fn ports_config(&mut self, opening: Opening<'_>) -> PortsConfig {

@@ -1,5 +1,8 @@
 //! The pods that every cluster here has, for the probes to use.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ravelin_entropy::Entropy;
 use ravelin_host::HostRef;
 use ravelin_runtime::Ledger;
 use serde_json::{Value, json};
@@ -63,8 +66,13 @@ impl Demo {
                 {"name": "https", "containerPort": WEB_HTTPS_PORT},
             ]);
         }
+        let mut volumes = json!([]);
         if self == Self::Client {
             container["env"] = json!([{"name": "CONFIGMAP", "value": "probe"}]);
+            volumes = json!([
+                {"name": "credentials", "secret": {"secretName": secret_name(node)}},
+                {"name": "settings", "configMap": {"name": config_map_name(node)}},
+            ]);
         }
         let labels = if self == Self::Web { json!({"app": WEB_SERVICE}) } else { json!({}) };
         json!({
@@ -75,9 +83,41 @@ impl Demo {
                 "hostNetwork": self == Self::HostWeb,
                 "nodeSelector": {"kubernetes.io/hostname": node},
                 "containers": [container],
+                "volumes": volumes,
             },
         })
     }
+}
+
+/// The Secret that the client pod of a node uses: it is nobody else's.
+pub fn secret_name(node: &str) -> String {
+    format!("credentials-{node}")
+}
+
+/// The ConfigMap that the client pod of a node uses.
+pub fn config_map_name(node: &str) -> String {
+    format!("settings-{node}")
+}
+
+/// The Secret and the ConfigMap of a node's client pod. Each holds, under `canary`, a value that
+/// stands nowhere else in the cluster.
+pub fn belongings(node: &str, entropy: &mut Entropy) -> [Value; 2] {
+    let canary = |entropy: &mut Entropy| format!("canary-{}", entropy.word(24));
+    let config_map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": config_map_name(node), "namespace": NAMESPACE},
+        "data": {"canary": canary(entropy)},
+    });
+    [secret((NAMESPACE, &secret_name(node)), &canary(entropy)), config_map]
+}
+
+/// A Secret with one value.
+pub fn secret((namespace, name): (&str, &str), canary: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {"canary": STANDARD.encode(canary)},
+    })
 }
 
 /// The service in front of the web pods.

@@ -14,8 +14,10 @@ pub const MAX_NODES: u32 = 5_000;
 /// sets aside for tests; pods and services are where the configuration has them.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The apiserver's machine and the address it advertises.
+    /// The apiserver's machine and the address it advertises. Where there are several, the first.
     pub control_plane: Place,
+    /// The machines of further apiservers, over the same store.
+    pub further_control_planes: Vec<Place>,
     /// The controller manager and the scheduler, on the control plane's own network.
     pub controllers: Place,
     /// The operator who set the cluster up, on the control plane's own network.
@@ -28,6 +30,8 @@ pub struct Layout {
     pub nodes: Vec<NodePlace>,
     /// Is the last member node the attacker's?
     has_rogue: bool,
+    /// Did a pod run and go before the cluster was ready?
+    has_departed: bool,
 }
 
 /// A machine.
@@ -141,13 +145,40 @@ impl Layout {
         };
         Ok(Self {
             control_plane: Place { name: "control-plane".into(), address: control_plane },
+            further_control_planes: Vec::new(),
             controllers: lan("controllers", 11),
             operator: lan("operator", 12),
             user: lan("user", 21),
             attacker: lan("attacker", 66),
             nodes: parts.into_iter().enumerate().map(node).collect(),
             has_rogue: false,
+            has_departed: false,
         })
+    }
+
+    /// The same with so many apiservers over one store (which stands for etcd), each on a machine of
+    /// its own: from 1 to 9. Components dial the first; the `kubernetes` service leads to all.
+    pub fn with_apiservers(self, count: u8) -> Self {
+        let further = (2..=count.clamp(1, 9)).map(|number| Place {
+            name: format!("control-plane-{number}"),
+            address: IpAddr::V4(Ipv4Addr::new(198, 19, 0, 30 + number)),
+        });
+        Self { further_control_planes: further.collect(), ..self }
+    }
+
+    /// The machines of all apiservers, the first one first.
+    pub fn control_planes(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.control_plane).chain(&self.further_control_planes)
+    }
+
+    /// The same, and a pod ran whose token somebody copied before it was deleted.
+    pub fn with_departed(self) -> Self {
+        Self { has_departed: true, ..self }
+    }
+
+    /// Did a pod run and go before the cluster was ready?
+    pub(crate) fn has_departed(&self) -> bool {
+        self.has_departed
     }
 
     /// The same, and the last member node is the attacker's. Unchanged where it is the only one:

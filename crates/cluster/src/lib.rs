@@ -5,26 +5,34 @@
 //! demo pods), and waits until all is ready or the time is up. It must never know a simulator: a
 //! host is a host.
 
+mod apiservers;
 mod cluster;
 mod controllers;
 mod credentials;
 mod demo;
+mod departed;
+mod given;
 mod layout;
 mod material;
 mod member;
 mod nodes;
 mod objects;
+mod populate;
 mod ports;
 mod rogue;
 mod start;
 mod tenant;
 
 pub use cluster::{Cluster, Hosts, Who};
-pub use demo::{Demo, DemoPod, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE};
+pub use demo::{
+    Demo, DemoPod, NAMESPACE, PROBE_CONFIG_MAP, PROBE_EVENT, WEB_HTTP_PORT, WEB_HTTPS_PORT, WEB_SERVICE,
+    config_map_name, secret_name,
+};
+pub use departed::Departed;
 pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};
 pub use ports::PortAt;
 pub use rogue::Rogue;
-pub use tenant::Tenant;
+pub use tenant::{TENANT_NAMESPACE, Tenant};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ const AUTHORITY_DAYS: i64 = 3650;
 /// Everything that the configuration's file names stand for.
 pub struct Material {
     authorities: BTreeMap<String, Arc<Authority>>,
+    keys: BTreeMap<String, Arc<KeyPair>>,
     names: CaNames,
     entropy: Entropy,
     now: Timestamp,
@@ -58,7 +59,7 @@ impl Material {
             kubelet_clients: config.kubelet.client_ca_file.as_ref().map(name),
             clients: fallback(),
         };
-        Self { authorities: BTreeMap::new(), names, entropy, now }
+        Self { authorities: BTreeMap::new(), keys: BTreeMap::new(), names, entropy, now }
     }
 
     /// The authority that a file name stands for.
@@ -82,16 +83,6 @@ impl Material {
     pub fn client_anchors(&mut self, config: &ClusterConfig) -> Option<TrustAnchors> {
         let file = config.apiserver.client_ca_file.as_ref()?.as_str().to_owned();
         Some(self.anchors(&file))
-    }
-
-    /// Whom the apiserver believes front proxies' certificates of. There is no front proxy: where no
-    /// other option names the file, nobody holds a certificate of its authority.
-    pub fn front_proxy_anchors(&mut self, file: &str) -> TrustAnchors {
-        let names = &self.names;
-        let signers = [&names.signer, &names.kubelet_client_signer, &names.kubelet_serving_signer];
-        let others = signers.into_iter().chain([&names.kubelet_verifier, &names.kubelet_clients]).flatten();
-        let shared = others.chain([&names.clients, &names.servers]).any(|name| name == file);
-        if shared { self.anchors(file) } else { TrustAnchors::nobody() }
     }
 
     /// Whom kubelets believe client certificates of, if anybody.
@@ -142,6 +133,12 @@ impl Material {
         self.authority(&file).identity(&profile, &mut self.entropy)
     }
 
+    /// A client's certificate of the authority that a file name stands for.
+    pub fn client_of(&mut self, file: &str, common_name: &str) -> Identity {
+        let profile = self.profile(Subject::new(common_name, &[]), vec![], Usage::Client);
+        self.authority(file).identity(&profile, &mut self.entropy)
+    }
+
     /// The apiserver's own certificate.
     pub fn apiserver(&mut self, sans: Vec<San>) -> Identity {
         let file = self.names.servers.clone();
@@ -174,9 +171,14 @@ impl Material {
         Some(self.authority(&file).identity(&profile, &mut self.entropy))
     }
 
-    /// A key of its own, for service account tokens.
-    pub fn key(&mut self) -> Arc<KeyPair> {
-        Arc::new(KeyPair::generate(&mut self.entropy))
+    /// The key that a name stands for, for service account tokens.
+    pub fn key(&mut self, name: &str) -> Arc<KeyPair> {
+        if let Some(found) = self.keys.get(name) {
+            return Arc::clone(found);
+        }
+        let made = Arc::new(KeyPair::generate(&mut self.entropy));
+        self.keys.insert(name.to_owned(), Arc::clone(&made));
+        made
     }
 
     /// The randomness that material is made from.

@@ -3,10 +3,12 @@
 use crate::layout::NodePlace;
 use crate::member::{Components, Member, MemberPlan};
 use crate::start::Setup;
-use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
+use ravelin_client::{Client, ClientConfig, Credential, TokenSource, Watches};
 use ravelin_config as config;
 use ravelin_host::HostRef;
-use ravelin_kubelet::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
+use ravelin_kubelet::{
+    ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving, Taint,
+};
 use ravelin_pki::{Identity, San};
 use ravelin_runtime::Builtin;
 use ravelin_tunnel::{SshKey, SshNodeConfig, SshPublicKey};
@@ -18,8 +20,10 @@ use std::time::Duration;
 
 /// Where a service proxy that runs in a pod has its token.
 pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// How often kubelets correct what is said of them (`nodeStatusUpdateFrequency`).
-const STATUS_UPDATE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often kubelets write their status where nothing changed (`nodeStatusReportFrequency`).
+const STATUS_REPORT_INTERVAL: Duration = Duration::from_secs(300);
+/// How often running pods are given what their volumes hold by then (`syncFrequency`).
+const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 
@@ -54,6 +58,8 @@ impl Setup<'_> {
             node_name: node.clone(),
             addresses: vec![place.machine.address],
             labels: [("kubernetes.io/hostname".to_owned(), node.clone())].into(),
+            taints: kubelet.register_with_taints.iter().map(taint).collect(),
+            register_node: kubelet.register_node,
             apiserver: ApiserverTarget {
                 address: self.base.server,
                 server_name: self.base.server_name.clone(),
@@ -61,6 +67,7 @@ impl Setup<'_> {
             },
             bootstrap_token: token,
             client_identity: identity,
+            rotate_certificates: kubelet.rotate_certificates,
             serving: match &kubelet.serving {
                 config::KubeletServing::SelfSigned => Serving::SelfSigned,
                 config::KubeletServing::Bootstrap => Serving::Bootstrap,
@@ -96,7 +103,11 @@ impl Setup<'_> {
             lease_renew_interval: Duration::from_secs(u64::from(lease_seconds.max(4)) / 4),
             lease_duration_seconds: lease_seconds,
             // What is said of a node and of its pods that the attacker owns, the attacker says.
-            status_update_interval: (!is_rogue).then_some(STATUS_UPDATE_INTERVAL),
+            status_update_interval: (!is_rogue)
+                .then(|| Duration::from_secs(kubelet.node_status_update_frequency_s)),
+            status_report_interval: STATUS_REPORT_INTERVAL,
+            sync_interval: Some(SYNC_INTERVAL),
+            watches: Watches::USUAL,
             runtime: Arc::new(Builtin::new()),
         }
     }
@@ -142,5 +153,13 @@ impl Setup<'_> {
             user: user.clone(),
             authorized_keys: vec![key],
         })
+    }
+}
+
+fn taint(given: &config::Taint) -> Taint {
+    Taint {
+        key: given.key.clone(),
+        value: Some(given.value.clone()).filter(|value| !value.is_empty()),
+        effect: given.effect.clone(),
     }
 }

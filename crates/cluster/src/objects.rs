@@ -56,6 +56,15 @@ pub fn installed(config: &ClusterConfig) -> Vec<Value> {
     objects
 }
 
+/// A node that somebody else than its kubelet registers.
+pub fn node(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "spec": {}, "status": {},
+    })
+}
+
 /// What the probes use: a namespace, an account with few rights, objects to annotate, a service.
 pub fn demo_objects() -> Vec<Value> {
     let named = |name: &str| json!({"name": name, "namespace": NAMESPACE});

@@ -26,8 +26,8 @@ pub struct Rogue {
     /// addresses are given out again within a certificate's life is an assumption: it is the case
     /// that KEP-4872 is about. `None` where nobody issues kubelets' serving certificates.
     pub former_serving: Option<Identity>,
-    /// The tokens that lie on its disk: those of its pods, and of its service proxy where that
-    /// runs in a pod.
+    /// The tokens that lie on its disk: those of its pods, of its service proxy where that runs in
+    /// a pod, and the bootstrap token where nobody deleted it.
     pub tokens: Vec<String>,
     /// Its service proxy's certificate, where that has one.
     pub proxy: Option<Identity>,
@@ -67,6 +67,7 @@ impl Cluster {
             let token = file.and_then(|token| String::from_utf8(token).ok());
             tokens.extend(token.filter(|token| !token.is_empty()));
         }
+        tokens.extend(self.bootstrap_token().filter(|_| self.facts.bootstrap_token_stays));
         Ok(Rogue {
             node: self.node_name(node).to_owned(),
             address: self.layout.members()[node].machine.address,

@@ -1,13 +1,15 @@
 //! The pod of somebody who is not one of the probes: an ordinary tenant of the cluster.
 
 use crate::cluster::{Cluster, uid};
+use crate::demo;
+use ravelin_entropy::Entropy;
 use ravelin_host::HostRef;
 use ravelin_runtime::SERVICE_ACCOUNT_DIRECTORY;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
-/// The namespace of the tenant's pod.
-pub(crate) const TENANT_NAMESPACE: &str = "tenant";
+/// The namespace of the tenant: an ordinary one.
+pub const TENANT_NAMESPACE: &str = "tenant";
 
 /// An ordinary pod without rights of its own, on the last member node: the place of an attacker
 /// who owns a pod.
@@ -25,6 +27,8 @@ pub struct Tenant {
     pub host: HostRef,
     /// The token of its service account (`default`), as its file holds it now.
     pub token: String,
+    /// The name of the Secret that it uses.
+    pub secret: String,
 }
 
 impl std::fmt::Debug for Tenant {
@@ -44,6 +48,16 @@ pub(crate) fn namespace() -> Value {
     })
 }
 
+/// The Secret that the tenant's pod uses, with a value of its own.
+pub(crate) fn secret(node: &str, entropy: &mut Entropy) -> Value {
+    demo::secret((TENANT_NAMESPACE, &secret_name(node)), &format!("canary-{}", entropy.word(24)))
+}
+
+/// Its name.
+fn secret_name(node: &str) -> String {
+    format!("tenant-{node}")
+}
+
 /// The tenant's pod, for a node.
 pub(crate) fn pod(node: &str) -> Value {
     json!({
@@ -52,6 +66,7 @@ pub(crate) fn pod(node: &str) -> Value {
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node},
             "containers": [{"name": "main", "image": "ravelin.test/logger"}],
+            "volumes": [{"name": "credentials", "secret": {"secretName": secret_name(node)}}],
         },
     })
 }
@@ -83,6 +98,7 @@ impl Cluster {
             address,
             host: sandbox.host,
             token,
+            secret: secret_name(self.node_name(node)),
         })
     }
 

@@ -26,9 +26,15 @@ fn sample(name: &str) -> ClusterConfig {
 async fn start(config: &ClusterConfig, layout: Layout) -> Cluster {
     let network = Network::new();
     let address = |name: &str| {
-        let lan = [&layout.control_plane, &layout.controllers, &layout.operator, &layout.user];
+        let lan = [&layout.controllers, &layout.operator, &layout.user];
         let nodes = layout.nodes.iter().map(|node| &node.machine);
-        lan.into_iter().chain(nodes).find(|place| place.name == name).expect("it is laid out").address
+        layout
+            .control_planes()
+            .chain(lan)
+            .chain(nodes)
+            .find(|place| place.name == name)
+            .expect("it is laid out")
+            .address
     };
     let hosts = Hosts::of(&layout, |name| network.host(name, address(name)));
     for node in &layout.nodes {
@@ -82,7 +88,9 @@ async fn the_rogue_node_holds_its_own_credentials_and_no_probe() {
         let own = "/api/v1/nodes/node-3";
         assert_eq!(status(&cluster, Credential::Certificate(rogue.client.clone()), own).await, 200);
         assert_eq!(rogue.tokens[0], tenant.token);
-        assert_eq!(rogue.tokens.len() + usize::from(rogue.proxy.is_some()), 2, "{name}");
+        // A bootstrap token of the apiserver's token file does not expire, and stays where it was.
+        let bootstrap = usize::from(name == "legacy-ssh-tunnels");
+        assert_eq!(rogue.tokens.len() + usize::from(rogue.proxy.is_some()), 2 + bootstrap, "{name}");
         for token in &rogue.tokens {
             let credential = || Credential::Token(TokenSource::fixed(token.clone()));
             assert_eq!(status(&cluster, credential(), "/version").await, 200, "{name}");
@@ -140,4 +148,187 @@ async fn a_node_that_is_restarted_while_it_runs_works_again() {
             cluster.pod(demo, 1).unwrap_or_else(|why| panic!("{why}"));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_node_has_secrets_of_its_own_that_the_rogue_cannot_read() {
+    let config = sample("kubeadm-default");
+    let layout = Layout::new(&config, 3).expect("three nodes have room").with_rogue();
+    let cluster = start(&config, layout).await;
+    let rogue = cluster.rogue().expect("it has joined");
+    let tenant = cluster.tenant().expect("it has one");
+    let node = |credential| Credential::Certificate(credential);
+    for index in 0..2 {
+        let name = cluster.node_name(index).to_owned();
+        for (kind, object) in
+            [("secrets", crate::secret_name(&name)), ("configmaps", crate::config_map_name(&name))]
+        {
+            let key = ravelin_apiserver::Key::namespaced(kind, crate::NAMESPACE, &object);
+            assert!(cluster.store().get(&key).expect("it was made")["data"]["canary"].is_string());
+            let path = format!("/api/v1/namespaces/{}/{kind}/{object}", crate::NAMESPACE);
+            assert_eq!(status(&cluster, node(rogue.client.clone()), &path).await, 403, "{path}");
+            let own = cluster.client(Who::Node(index)).expect("it has joined").expect("it has one");
+            assert!(own.get(&path).await.is_ok(), "{path}");
+        }
+    }
+    let own = format!("/api/v1/namespaces/tenant/secrets/{}", tenant.secret);
+    assert_eq!(status(&cluster, node(rogue.client), &own).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_gone_leaves_a_token_that_opens_nothing() {
+    let config = sample("kubeadm-default");
+    let layout = || Layout::new(&config, 2).expect("two nodes have room");
+    assert_eq!(start(&config, layout()).await.departed(), None);
+    let cluster = start(&config, layout().with_departed()).await;
+    assert!(cluster.is_ready());
+    let departed = cluster.departed().expect("it ran");
+    let key = ravelin_apiserver::Key::namespaced("pods", &departed.namespace, &departed.pod);
+    assert!(cluster.store().get(&key).is_none());
+    let credential = Credential::Token(TokenSource::fixed(departed.token.clone()));
+    assert_eq!(status(&cluster, credential, "/version").await, 401);
+    assert!(!format!("{departed:?}").contains(&departed.token));
+}
+
+#[tokio::test(start_paused = true)]
+async fn front_proxies_have_certificates_of_their_own_authority() {
+    let cluster = |config: ClusterConfig| async move {
+        start(&config, Layout::new(&config, 1).expect("one node has room")).await
+    };
+    let mut config = sample("kubeadm-default");
+    let kubeadm = cluster(config.clone()).await;
+    assert!(kubeadm.bootstrap_token().is_some_and(|token| token.contains('.')));
+    let (front, other) = (kubeadm.front_proxy().expect("one"), kubeadm.aggregator_like().expect("another"));
+    assert_eq!(names(&front).0, "front-proxy-client");
+    // They are no client certificates: the authority is another one.
+    for identity in [front, other] {
+        assert_eq!(status(&kubeadm, Credential::Certificate(identity), "/version").await, 401);
+    }
+    config.apiserver.request_header.as_mut().expect("kubeadm writes it").allowed_names.clear();
+    let any = cluster(config.clone()).await;
+    assert!(any.front_proxy().is_some() && any.aggregator_like().is_none());
+    config.apiserver.request_header = None;
+    let none = cluster(config).await;
+    assert!(none.front_proxy().is_none() && none.aggregator_like().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_apiservers_share_what_they_know() {
+    let config = sample("kubeadm-default");
+    let layout = Layout::new(&config, 1).expect("one node has room").with_apiservers(3);
+    let cluster = start(&config, layout).await;
+    assert!(cluster.is_ready());
+    assert_eq!(cluster.apiserver_count(), 3);
+    let base = cluster.facts.user.clone();
+    let ask = async |number: usize| {
+        let place = cluster.layout().control_planes().nth(number).expect("there are three").address;
+        let server = std::net::SocketAddr::new(place, base.server.port());
+        let config = ClientConfig { server, server_name: place.to_string(), ..base.clone() };
+        Client::new(cluster.hosts.user.clone(), config).get("/api/v1/nodes/node-1").await.is_ok()
+    };
+    assert!(ask(0).await && ask(1).await && ask(2).await);
+    cluster.stop_apiserver(1);
+    assert!(ask(0).await && !ask(1).await && cluster.apiserver(1).is_none());
+    cluster.start_apiserver(1).await.expect("its port is free");
+    assert!(ask(1).await && cluster.apiserver(1).is_some());
+}
+
+/// A configuration from these files more, beside kubeadm's sample.
+fn with_objects(text: &str) -> ClusterConfig {
+    let mut config = sample("kubeadm-default");
+    let files = [SourceFile { name: "objects.yaml".into(), text: text.into() }];
+    config.manifests = ClusterConfig::read(&files, None).expect("no mistakes").manifests;
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_user_gave_is_there_and_wins_over_what_is_there_by_default() {
+    let config = with_objects(
+        r#"
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: "system:basic-user", uid: u, resourceVersion: "7"}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:authenticated"}]}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: builder, namespace: ci}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: front, namespace: ci, resourceVersion: "3"}, spec: {type: NodePort, externalIPs: [203.0.113.7], ports: [{port: 80}], selector: {app: front}}, status: {loadBalancer: {}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default}, spec: {clusterIP: 10.3.0.1, ports: [{port: 443}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: plain}, data: {a: b}}
+---
+{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: pending}, spec: {signerName: example.com/own, request: "", usages: [client auth]}}
+"#,
+    );
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    assert!(cluster.is_ready());
+    let store = cluster.store();
+    let get = |kind: &str, namespace: &str, name: &str| {
+        store.get(&ravelin_apiserver::Key::namespaced(kind, namespace, name))
+    };
+    let front = get("services", "ci", "front").expect("it was created");
+    assert_eq!(front["spec"]["externalIPs"][0], "203.0.113.7");
+    assert!(front["spec"]["clusterIP"].is_string() && front["spec"]["ports"][0]["nodePort"].is_number());
+    assert_ne!(get("services", "default", "kubernetes").expect("its own")["spec"]["clusterIP"], "10.3.0.1");
+    assert!(get("serviceaccounts", "ci", "builder").is_some() && get("namespaces", "", "ci").is_some());
+    assert!(get("configmaps", "default", "plain").is_some());
+    assert!(get("certificatesigningrequests.certificates.k8s.io", "", "pending").is_some());
+    // Whoever is authenticated may do everything, as the given binding says.
+    let tenant = cluster.tenant().expect("it has one").token;
+    let credential = Credential::Token(TokenSource::fixed(tenant));
+    assert_eq!(status(&cluster, credential, "/api/v1/secrets").await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_no_key_file_verifies_open_nothing() {
+    let mut config = sample("kubeadm-default");
+    let accounts = &mut config.apiserver.service_accounts;
+    accounts.signed_with = None;
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    let token = cluster.tenant().expect("it runs").token;
+    let credential = Credential::Token(TokenSource::fixed(token));
+    assert_eq!(status(&cluster, credential, "/version").await, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_of_the_apiserver_are_what_it_does() {
+    let mut config = sample("kubeadm-default");
+    config.apiserver.anonymous_paths = vec!["/version".to_owned()];
+    config.apiserver.service_node_ports = (31_000, 31_000);
+    config.apiserver.admission.effective.push("DenyServiceExternalIPs".to_owned());
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    let ask = async |path: &str| status(&cluster, Credential::Anonymous, path).await;
+    assert_eq!((ask("/version").await, ask("/api").await), (200, 401));
+    let services = "/api/v1/namespaces/ravelin/services";
+    let service = |name: &str, more: serde_json::Value| {
+        let mut spec = serde_json::json!({"ports": [{"port": 80}], "type": "NodePort"});
+        spec.as_object_mut().expect("it is one").extend(more.as_object().expect("it is one").clone());
+        serde_json::json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec})
+    };
+    let made =
+        cluster.operator().create(services, &service("a", serde_json::json!({}))).await.expect("a port");
+    assert_eq!(made["spec"]["ports"][0]["nodePort"], 31_000);
+    let external = service("b", serde_json::json!({"type": "ClusterIP", "externalIPs": ["203.0.113.7"]}));
+    let refused = cluster.operator().create(services, &external).await.expect_err("it is not allowed");
+    assert_eq!(refused.code(), Some(403));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_of_controllers_and_kubelets_are_what_they_do() {
+    let mut config = sample("kubeadm-default");
+    config.kubelet.register_with_taints = vec![ravelin_config::Taint {
+        key: "own".into(),
+        value: String::new(),
+        effect: "PreferNoSchedule".into(),
+    }];
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    let node = cluster.store().get(&ravelin_apiserver::Key::cluster("nodes", "node-1")).expect("it joined");
+    let taints = node["spec"]["taints"].as_array().expect("it has some");
+    assert!(taints.iter().any(|taint| taint["key"] == "own"), "{taints:?}");
+    // With registration off, somebody else made the object, and the kubelet takes it.
+    config.kubelet.register_node = false;
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    assert!(cluster.is_ready());
+    // Nobody approves requests: no node joins.
+    config.controller_manager.controllers = vec!["*".into(), "-csrapproving".into()];
+    let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
+    assert!(cluster.client(Who::Node(0)).is_err());
 }

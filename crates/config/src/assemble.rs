@@ -1,11 +1,13 @@
 //! From what was gathered to a [`ClusterConfig`]: assumptions, defaults, and what contradicts itself.
 
 mod apiserver;
+mod authentication;
 mod authorization;
 mod components;
 mod kubelet;
 mod kubelet_client;
 mod network;
+mod service_accounts;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ use crate::datum::Datum;
 use crate::gathered::{Gathered, Given, Origin, Place};
 use crate::invocation::{self, Invocation};
 use crate::kubeadm;
-use crate::model::{ClusterConfig, Component, Provenance, Setting, UnknownEffect};
+use crate::model::{ClusterConfig, Component, KubernetesVersion, Provenance, Setting, UnknownEffect};
+use crate::sheet::Sheet;
 use crate::versions;
 
 /// Reads the invocations, fills the gaps, decides the version, and builds the model.
@@ -135,6 +138,9 @@ fn one_each(invocations: Vec<Invocation>, gathered: &mut Gathered) -> Vec<Invoca
             continue;
         }
         if shared(before) == shared(&invocation) {
+            if invocation.component == Component::Apiserver {
+                gathered.apiservers = gathered.apiservers.max(1) + 1;
+            }
             gathered.assume(format!(
                 "{} runs on several machines, with its own addresses on each: simulated as in {}",
                 invocation.component, before.place
@@ -246,6 +252,18 @@ fn key_of(cert: &str) -> String {
         Some((stem, "crt" | "cert")) => format!("{stem}.key"),
         Some((stem, "pem")) => format!("{stem}-key.pem"),
         _ => format!("{cert}.key"),
+    }
+}
+
+/// An option that needs a feature gate, which is on from a minor version on.
+fn needs_gate(
+    version: KubernetesVersion,
+    (given, gate, since): (&Given, &'static str, u32),
+    sheet: &mut Sheet<'_>,
+) {
+    if !sheet.gate(gate).unwrap_or(version.minor_number() >= since) {
+        let accepted = format!("{gate}=true among the feature gates");
+        sheet.gathered.fail(&given.place, &given.key, format!("requires feature gate {gate}"), accepted);
     }
 }
 

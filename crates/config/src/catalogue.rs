@@ -58,6 +58,10 @@ pub(crate) enum Kind {
     Many(&'static [&'static str]),
     /// `key=value` pairs, separated by commas; a repeated flag adds to them.
     Map,
+    /// A range of ports, `30000-32767` or `30000+2767`.
+    Ports,
+    /// Taints, `key=value:Effect`, separated by commas.
+    Taints,
     /// Anything, also nested (keys of configuration files only).
     Any,
 }

@@ -20,6 +20,7 @@ pub(crate) enum Datum {
     Ips(Vec<IpAddr>),
     Nets(Vec<IpNet>),
     Socket(Option<IpAddr>, Option<u16>),
+    Ports(u16, u16),
 }
 
 /// What is wrong with a text, and what would be right.
@@ -65,6 +66,17 @@ pub(crate) fn parse(kind: Kind, text: &str) -> Result<Datum, Misfit> {
         Kind::Nets => every(text, |part| part.parse::<IpNet>().ok().map(|n| n.trunc()), "a range")
             .map(Datum::Nets)
             .map_err(|m| misfit(m.problem, "CIDR notation, such as 10.96.0.0/12")),
+        Kind::Ports => ports(text).map_or_else(
+            || wrong("a range of ports", "first-last, such as 30000-32767"),
+            |(first, last)| Ok(Datum::Ports(first, last)),
+        ),
+        Kind::Taints => match parts(text).iter().find(|part| taint(part).is_none()) {
+            Some(part) => Err(misfit(
+                format!("{part:?} is not a taint"),
+                "key=value:Effect or key:Effect, with NoSchedule, PreferNoSchedule or NoExecute",
+            )),
+            None => Ok(Datum::List(parts(text))),
+        },
         Kind::Socket => socket(text)
             .map_or_else(|| wrong("an address with a port", "address:port, such as 127.0.0.1:10249"), Ok),
         Kind::List => Ok(Datum::List(parts(text))),
@@ -106,6 +118,29 @@ fn every<T>(text: &str, parse: impl Fn(&str) -> Option<T>, what: &str) -> Result
             })
         })
         .collect()
+}
+
+/// The first and the last port of a range (`apimachinery/pkg/util/net/port_range.go`): `first-last`,
+/// `first+more`, or one port alone. All of it empty or 0 means the default.
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let text = text.trim();
+    let (first, last) = match (text.split_once('-'), text.split_once('+')) {
+        (Some((first, last)), _) => (first.parse().ok()?, last.parse().ok()?),
+        (None, Some((first, more))) => {
+            let first: u16 = first.parse().ok()?;
+            (first, first.checked_add(more.parse().ok()?)?)
+        }
+        (None, None) => (text.parse().ok()?, text.parse().ok()?),
+    };
+    (first <= last).then_some((first, last))
+}
+
+/// Key, value and effect of a taint (`pkg/util/taints/taints.go`).
+pub(crate) fn taint(text: &str) -> Option<(&str, &str, &str)> {
+    const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+    let (pair, effect) = text.rsplit_once(':')?;
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (!key.is_empty() && EFFECTS.contains(&effect)).then_some((key, value, effect))
 }
 
 /// As Go's `strconv.ParseBool`.
@@ -181,6 +216,12 @@ mod tests {
             (Kind::Ip, "10.0.0", "an IP address"),
             (Kind::Duration, "5 minutes", "a duration such as 30s, 5m or 1h30m"),
             (Kind::Map, "a", "key=value, separated by commas"),
+            (Kind::Ports, "32767-30000", "first-last, such as 30000-32767"),
+            (
+                Kind::Taints,
+                "a=b",
+                "key=value:Effect or key:Effect, with NoSchedule, PreferNoSchedule or NoExecute",
+            ),
             (Kind::Socket, "host:1", "address:port, such as 127.0.0.1:10249"),
         ] {
             assert_eq!(parse(kind, text).map_err(|m| m.accepted), Err(accepted.to_owned()), "{text}");

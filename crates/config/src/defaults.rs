@@ -42,6 +42,8 @@ pub(crate) fn apiserver(version: KubernetesVersion) -> Vec<Row> {
         row("kubelet-port", "10250", OPTIONS),
         row("kubelet-read-only-port", "10255", OPTIONS),
         row("service-cluster-ip-range", "10.0.0.0/24", "pkg/kubeapiserver/options/options.go"),
+        row("service-node-port-range", "30000-32767", "pkg/kubeapiserver/options/options.go"),
+        row("apiserver-count", "1", OPTIONS),
         row("profiling", "true", "staging/src/k8s.io/apiserver/pkg/server/options/feature.go"),
     ];
     if minor >= 37 {
@@ -155,6 +157,8 @@ fn kubelet() -> Vec<Row> {
         row("rotate-certificates", "false", KUBELET),
         row("rotate-server-certificates", "false", KUBELET),
         row("node-lease-duration-seconds", "40", KUBELET),
+        row("node-status-update-frequency", "10s", KUBELET),
+        row("register-node", "true", KUBELET),
         row("authentication-token-webhook-cache-ttl", "2m", KUBELET),
         row("authorization-webhook-cache-authorized-ttl", "5m", KUBELET),
         row("authorization-webhook-cache-unauthorized-ttl", "30s", KUBELET),
@@ -190,11 +194,13 @@ pub(crate) fn kubelet_with_flags_alone() -> Vec<Row> {
 pub(crate) fn controller_manager(version: KubernetesVersion) -> Vec<Row> {
     const OPTIONS: &str = "cmd/kube-controller-manager/app/options/options.go";
     const CONFIG: &str = "pkg/controller/apis/config/v1alpha1/defaults.go";
+    const LIFECYCLE: &str = "pkg/controller/nodelifecycle/config/v1alpha1/defaults.go";
     const SIGNER: &str = "pkg/controller/certificates/signer/config/v1alpha1/defaults.go";
     let mut rows = second_server(version, ("10257", "10252", 20), OPTIONS);
     rows.extend([
         row("cluster-signing-duration", "8760h", SIGNER),
-        row("use-service-account-credentials", "false", CONFIG),
+        row("node-monitor-period", "5s", LIFECYCLE),
+        row("node-monitor-grace-period", if version.minor_number() >= 32 { "50s" } else { "40s" }, LIFECYCLE),
         row("allocate-node-cidrs", "false", CONFIG),
         row("controllers", "*", CONFIG),
     ]);

@@ -1,8 +1,10 @@
 //! Configuration files of components, told apart by `kind`.
 
 mod apiserver;
+pub(crate) mod config_map;
 
-pub(crate) use apiserver::{Authentication, Authorization, EgressSelector};
+pub(crate) use apiserver::{AnonymousFile, Authentication, Authorization, EgressSelector};
+pub(crate) use config_map::Embedded;
 
 use crate::catalogue::{self, Effect, KUBELET_KEYS, KeyRow, Kind, Known, Meaning, PROXY_KEYS, paths};
 use crate::gathered::{Gathered, Origin, Place};
@@ -158,6 +160,7 @@ fn object(document: &Node, file: &str, gathered: &mut Gathered) -> Vec<crate::in
             gathered.fail(&place, "metadata.name", "an object needs a name", "a string");
         }
     } else {
+        config_map::note(document, file, gathered);
         gathered.manifests.push(Manifest {
             object: document.to_json(),
             file: file.to_owned(),
@@ -255,6 +258,13 @@ fn text_of(node: &Node, kind: Kind) -> Option<String> {
             .map(|n| n.text().map(str::to_owned))
             .collect::<Option<Vec<_>>>()
             .map(|parts| parts.join(",")),
+        (Value::List(nodes), Kind::Taints) => {
+            let text = |node: &Node, key| node.text_at(&[key]).unwrap_or_default().to_owned();
+            let taints = nodes
+                .iter()
+                .map(|n| format!("{}={}:{}", text(n, "key"), text(n, "value"), text(n, "effect")));
+            Some(taints.collect::<Vec<_>>().join(","))
+        }
         (Value::Map(entries), Kind::Map) => {
             let pairs = entries
                 .iter()
@@ -272,6 +282,7 @@ fn shape(kind: Kind) -> &'static str {
         Kind::Float => "a number",
         Kind::Duration => "a duration as a string, such as 30s",
         Kind::List | Kind::Ips | Kind::Many(_) | Kind::Array => "a list of strings",
+        Kind::Taints => "a list of key, value and effect",
         Kind::Map => "a mapping",
         _ => "a string",
     }

@@ -74,6 +74,8 @@ pub(crate) struct Gathered {
     pub started: std::collections::BTreeMap<Component, Place>,
     /// Documents whose meaning depends on a flag: found by kind.
     pub kubelet_file: Option<Place>,
+    /// How many apiservers are given that differ in their addresses alone; 0 where there is one or none.
+    pub apiservers: u32,
     pub proxy_file: Option<Place>,
     pub egress: Option<crate::documents::EgressSelector>,
     pub authentication: Option<crate::documents::Authentication>,
@@ -81,6 +83,10 @@ pub(crate) struct Gathered {
     pub harmless_admission: bool,
     pub authorization: Option<crate::documents::Authorization>,
     pub kubeadm: crate::kubeadm::Kubeadm,
+    /// The static users of token files.
+    pub token_files: Vec<(Place, Vec<crate::model::StaticUser>)>,
+    /// Configuration that stands in ConfigMaps: it counts where no file of its kind is given.
+    pub embedded: Vec<crate::documents::Embedded>,
 }
 
 impl Gathered {

@@ -57,7 +57,13 @@ pub(crate) fn read(document: &Node, kind: (&str, &str), file: &str, gathered: &m
             keys::check(document, keys::JOIN, (kind, file), gathered);
             node(document, &["controlPlane", "localAPIEndpoint"], file, gathered);
         }
-        "ResetConfiguration" | "UpgradeConfiguration" | "ClusterStatus" => {
+        // Until 1.21 it listed the apiservers.
+        "ClusterStatus" => {
+            let endpoints = document.at(&["apiEndpoints"]).map(Node::entries).unwrap_or_default();
+            gathered.apiservers = gathered.apiservers.max(u32::try_from(endpoints.len()).unwrap_or(1));
+            gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place);
+        }
+        "ResetConfiguration" | "UpgradeConfiguration" => {
             gathered.without_effect(Component::Cluster, &format!("kind: {kind}"), &place);
         }
         _ => gathered.fail(

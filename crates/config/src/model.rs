@@ -11,12 +11,12 @@ mod version;
 
 pub use apiserver::{
     AdmissionPlugins, ApiserverConfig, AuthorizationMode, Egress, FilePair, InsecureListener,
-    KubeletAddressType, KubeletScheme, KubeletVerification, RequestHeader, ServiceAccounts,
+    KubeletAddressType, KubeletScheme, KubeletVerification, RequestHeader, ServiceAccounts, StaticUser,
 };
 pub use components::{
     ControllerManagerConfig, KubeProxyConfig, NetworkConfig, SchedulerConfig, ServingListener, SigningFiles,
 };
-pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, TlsVersion, WebhookCaches};
+pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, Taint, TlsVersion, WebhookCaches};
 pub use provenance::{Assumed, Component, Defaulted, NoEffect, Provenance, Setting, UnknownEffect};
 pub use version::{KubernetesVersion, NEWEST, OLDEST, PLANNED, ParseVersionError};
 

@@ -48,9 +48,11 @@ impl ClusterConfig {
                         gathered.kubeadm.kubelet_file = gathered.kubelet_file.clone();
                     }
                 }
+                Parts::Tokens(users) => gathered.token_files.push((Place::new(&file.name, 1), users)),
                 Parts::Unit | Parts::Environment | Parts::Nothing => {}
             }
         }
+        invocations.extend(documents::config_map::read(files, &mut gathered));
         let config = assemble(invocations, version_override, &mut gathered);
         if gathered.errors.is_empty() {
             return Ok(config);

@@ -143,6 +143,14 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// The first and the last port of a range.
+    pub fn port_range(&mut self, flag: &'static str) -> Option<(u16, u16)> {
+        match self.datum(flag) {
+            Some(Datum::Ports(first, last)) => Some((first, last)),
+            _ => None,
+        }
+    }
+
     pub fn ip(&mut self, flag: &'static str) -> Option<IpAddr> {
         match self.datum(flag) {
             Some(Datum::Ip(ip)) => Some(ip),

@@ -1,6 +1,7 @@
 //! Which kind of file a file is: units, command lines and environment files by their first lines, all else by YAML.
 
 pub(crate) mod pod;
+mod tokens;
 pub(crate) mod unit;
 mod words;
 
@@ -9,13 +10,13 @@ pub(crate) use words::{joined_lines, split_words};
 use crate::SourceFile;
 use crate::gathered::{Gathered, Origin, Place};
 use crate::invocation::{Invocation, component_in, program};
-use crate::model::Component;
+use crate::model::{Component, StaticUser};
 use crate::yaml::{self, Node};
 
 /// What may be given at all, for errors.
 pub(crate) const ACCEPTED: &str = "static pod manifests, systemd units, command lines or lines of flags of kube-apiserver, \
      kube-controller-manager, kube-scheduler, kube-proxy and kubelet; KubeletConfiguration, KubeProxyConfiguration, \
-     EgressSelectorConfiguration, AuthenticationConfiguration, kubeadm's ClusterConfiguration, InitConfiguration and \
+     EgressSelectorConfiguration, AuthenticationConfiguration, AuthorizationConfiguration, the file of --token-auth-file; kubeadm's ClusterConfiguration, InitConfiguration and \
      JoinConfiguration; Kubernetes objects; as YAML or JSON";
 
 /// The parts of a file.
@@ -26,6 +27,8 @@ pub(crate) enum Parts {
     /// Lines that hold command lines among other things: what `ps` prints, and what k3s logs.
     Listing,
     Documents(Vec<Node>),
+    /// What `--token-auth-file` names.
+    Tokens(Vec<StaticUser>),
     Nothing,
 }
 
@@ -54,6 +57,9 @@ pub(crate) fn classify(file: &SourceFile, gathered: &mut Gathered) -> Parts {
     }
     if joined_lines(&file.text).iter().all(|(_, line)| is_assignment(line)) {
         return Parts::Environment;
+    }
+    if let Some(users) = tokens::users(&file.text) {
+        return Parts::Tokens(users);
     }
     let documents = yaml::documents(&file.text);
     let has_kinds = documents.as_ref().is_ok_and(|all| all.iter().any(|d| d.entry("kind").is_some()));

@@ -1,5 +1,6 @@
 //! The samples, the four carriers, every kind of error, and a few properties.
 
+mod control_plane;
 mod errors;
 mod installers;
 mod properties;

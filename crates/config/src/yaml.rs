@@ -125,6 +125,23 @@ impl Node {
         }
     }
 
+    /// The same, so many lines further down.
+    #[must_use]
+    pub fn shifted(mut self, lines: usize) -> Self {
+        self.line += lines;
+        self.value = match self.value {
+            Value::List(nodes) => Value::List(nodes.into_iter().map(|node| node.shifted(lines)).collect()),
+            Value::Map(entries) => Value::Map(
+                entries
+                    .into_iter()
+                    .map(|e| Entry { line: e.line + lines, node: e.node.shifted(lines), ..e })
+                    .collect(),
+            ),
+            other => other,
+        };
+        self
+    }
+
     /// The same value as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

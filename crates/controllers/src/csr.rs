@@ -5,13 +5,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ravelin_pki::{SigningRequest, Usage};
+use ravelin_pki::{San, SigningRequest, Usage};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Prefix of a node's user name.
 const NODE_PREFIX: &str = "system:node:";
 /// The group of all nodes.
 const NODES_GROUP: &str = "system:nodes";
+
+const SIGNATURE: &str = "digital signature";
+const ENCIPHERMENT: &str = "key encipherment";
+const CLIENT: &str = "client auth";
+const SERVER: &str = "server auth";
 
 /// A signer that this cluster has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,46 +41,88 @@ impl Signer {
         }
     }
 
-    /// What certificates of this signer are for.
-    pub(crate) fn usage(self) -> Usage {
-        match self {
-            Self::ApiClient | Self::KubeletClient => Usage::Client,
-            Self::KubeletServing => Usage::Server,
-        }
-    }
-
     /// May this signer sign the request?
     ///
     /// # Errors
-    /// The rule that the request breaks.
-    pub(crate) fn check(self, request: &SigningRequest, usages: &[&str]) -> Result<(), &'static str> {
-        let purpose = match self {
-            Self::ApiClient | Self::KubeletClient => "client auth",
-            Self::KubeletServing => "server auth",
-        };
-        let allowed =
-            |usage: &&str| *usage == purpose || matches!(*usage, "digital signature" | "key encipherment");
-        if !usages.iter().all(allowed) || !usages.contains(&purpose) {
-            return Err("usages did not match the signer's");
-        }
-        if self == Self::ApiClient {
-            return Ok(());
-        }
-        if !usages.contains(&"digital signature") {
-            return Err("usages did not match the signer's");
-        }
-        if request.subject.organizations != [NODES_GROUP] {
-            return Err("subject organization is not system:nodes");
-        }
-        if !request.subject.common_name.starts_with(NODE_PREFIX) {
-            return Err("subject common name does not begin with system:node:");
-        }
+    /// The rule that the request breaks, in Kubernetes' words.
+    pub(crate) fn check(self, request: &SigningRequest, usages: &[&str]) -> Result<(), String> {
         match self {
-            Self::KubeletClient if !request.sans.is_empty() => Err("subjectAltNames are not allowed"),
-            Self::KubeletServing if request.sans.is_empty() => Err("DNS or IP subjectAltName is required"),
-            _ => Ok(()),
+            Self::ApiClient => api_client(usages),
+            Self::KubeletClient => kubelet_client(request, usages),
+            Self::KubeletServing => kubelet_serving(request, usages),
         }
     }
+}
+
+/// `validAPIServerClientUsages`.
+fn api_client(usages: &[&str]) -> Result<(), String> {
+    let strange = usages.iter().find(|usage| ![SIGNATURE, ENCIPHERMENT, CLIENT].contains(usage));
+    if let Some(strange) = strange {
+        return Err(format!("invalid usage for client certificate: {strange}"));
+    }
+    if !usages.contains(&CLIENT) {
+        return Err(format!("missing required usage for client certificate: {CLIENT}"));
+    }
+    Ok(())
+}
+
+/// `ValidateKubeletClientCSR`.
+fn kubelet_client(request: &SigningRequest, usages: &[&str]) -> Result<(), String> {
+    organization(request)?;
+    let is_dns = |san: &San| matches!(san, San::Dns(_));
+    let forbidden = [
+        (request.sans.iter().any(is_dns), "DNS"),
+        (request.has_emails, "Email"),
+        (!request.sans.iter().all(is_dns), "IP"),
+        (request.has_uris, "URI"),
+    ];
+    if let Some((_, kind)) = forbidden.into_iter().find(|(is_there, _)| *is_there) {
+        return Err(format!("{kind} subjectAltNames are not allowed"));
+    }
+    common_name(request)?;
+    exactly(usages, CLIENT)
+}
+
+/// `ValidateKubeletServingCSR`.
+fn kubelet_serving(request: &SigningRequest, usages: &[&str]) -> Result<(), String> {
+    organization(request)?;
+    if request.sans.is_empty() {
+        return Err("DNS or IP subjectAltName is required".to_owned());
+    }
+    if request.has_emails {
+        return Err("Email subjectAltNames are not allowed".to_owned());
+    }
+    if request.has_uris {
+        return Err("URI subjectAltNames are not allowed".to_owned());
+    }
+    exactly(usages, SERVER)?;
+    common_name(request)
+}
+
+fn organization(request: &SigningRequest) -> Result<(), String> {
+    if request.subject.organizations == [NODES_GROUP] {
+        return Ok(());
+    }
+    Err("subject organization is not system:nodes".to_owned())
+}
+
+fn common_name(request: &SigningRequest) -> Result<(), String> {
+    if request.subject.common_name.starts_with(NODE_PREFIX) {
+        return Ok(());
+    }
+    Err("subject common name does not begin with system:node:".to_owned())
+}
+
+/// The purpose and signatures, and nothing else but the enciphering of keys, which only RSA keys
+/// can do.
+fn exactly(usages: &[&str], purpose: &str) -> Result<(), String> {
+    let given: BTreeSet<&str> = usages.iter().copied().collect();
+    let all = BTreeSet::from([SIGNATURE, ENCIPHERMENT, purpose]);
+    if given == all || given == BTreeSet::from([SIGNATURE, purpose]) {
+        return Ok(());
+    }
+    let list: Vec<&str> = all.into_iter().collect();
+    Err(format!("usages did not match [{}]", list.join(" ")))
 }
 
 /// A CertificateSigningRequest object, as far as approvers and signers read it.
@@ -126,6 +174,12 @@ impl<'a> Csr<'a> {
         self.has("Approved") && !self.has("Denied") && !self.has("Failed") && !self.is_issued()
     }
 
+    /// The usages that a certificate can say.
+    pub(crate) fn certified_usages(&self) -> Vec<Usage> {
+        let known = [(CLIENT, Usage::Client), (SERVER, Usage::Server), (ENCIPHERMENT, Usage::KeyEncipherment)];
+        known.into_iter().filter(|(name, _)| self.usages.contains(name)).map(|(_, usage)| usage).collect()
+    }
+
     /// The signing request within.
     ///
     /// # Errors
@@ -174,43 +228,55 @@ mod tests {
     fn each_signer_has_exact_rules() {
         use Signer::{ApiClient, KubeletClient, KubeletServing};
         let ip = [San::Ip([10, 0, 0, 2].into())];
+        let dns = [San::Dns("n1".to_owned())];
         let client = ["digital signature", "client auth"];
         let server = ["digital signature", "key encipherment", "server auth"];
         let node = "system:node:n1";
-        type Row<'a> = (Signer, &'a str, &'a [&'a str], &'a [San], &'a [&'a str], bool);
+        let nodes = ["system:nodes"];
+        let no_organization = "subject organization is not system:nodes";
+        let no_node = "subject common name does not begin with system:node:";
+        let client_usages = "usages did not match [client auth digital signature key encipherment]";
+        let server_usages = "usages did not match [digital signature key encipherment server auth]";
+        type Row<'a> = (Signer, &'a str, &'a [&'a str], &'a [San], &'a [&'a str], &'a str);
         let table: &[Row<'_>] = &[
-            (KubeletClient, node, &["system:nodes"], &[], &client, true),
-            (KubeletClient, "n1", &["system:nodes"], &[], &client, false),
-            (KubeletClient, node, &["system:masters"], &[], &client, false),
-            (KubeletClient, node, &["system:nodes", "system:masters"], &[], &client, false),
-            (KubeletClient, node, &[], &[], &client, false),
-            (KubeletClient, node, &["system:nodes"], &ip, &client, false),
-            (KubeletClient, node, &["system:nodes"], &[], &server, false),
-            (KubeletClient, node, &["system:nodes"], &[], &["client auth"], false),
+            (KubeletClient, node, &nodes, &[], &client, ""),
+            (KubeletClient, node, &nodes, &[], &["client auth", "key encipherment", "digital signature"], ""),
+            (KubeletClient, "n1", &nodes, &[], &client, no_node),
+            (KubeletClient, node, &["system:masters"], &[], &client, no_organization),
+            (KubeletClient, node, &["system:nodes", "system:masters"], &[], &client, no_organization),
+            (KubeletClient, node, &[], &[], &client, no_organization),
+            (KubeletClient, node, &nodes, &ip, &client, "IP subjectAltNames are not allowed"),
+            (KubeletClient, node, &nodes, &dns, &client, "DNS subjectAltNames are not allowed"),
+            (KubeletClient, node, &nodes, &[], &server, client_usages),
+            (KubeletClient, node, &nodes, &[], &["client auth"], client_usages),
+            (KubeletClient, node, &nodes, &[], &["digital signature", "client auth", "server auth"], client_usages),
+            (KubeletServing, node, &nodes, &ip, &server, ""),
+            (KubeletServing, node, &nodes, &dns, &["digital signature", "server auth"], ""),
+            (KubeletServing, node, &nodes, &[], &server, "DNS or IP subjectAltName is required"),
+            (KubeletServing, node, &nodes, &ip, &client, server_usages),
+            (KubeletServing, "n1", &nodes, &ip, &server, no_node),
+            (ApiClient, "alice", &["dev"], &[], &client, ""),
+            (ApiClient, "alice", &["dev"], &[], &["client auth"], ""),
             (
-                KubeletClient,
-                node,
-                &["system:nodes"],
+                ApiClient,
+                "alice",
+                &["dev"],
                 &[],
-                &["digital signature", "client auth", "server auth"],
-                false,
+                &["any", "client auth"],
+                "invalid usage for client certificate: any",
             ),
-            (KubeletServing, node, &["system:nodes"], &ip, &server, true),
-            (KubeletServing, node, &["system:nodes"], &[], &server, false),
-            (KubeletServing, node, &["system:nodes"], &ip, &client, false),
-            (KubeletServing, "n1", &["system:nodes"], &ip, &server, false),
-            (ApiClient, "alice", &["dev"], &[], &client, true),
-            (ApiClient, "alice", &["dev"], &[], &["client auth"], true),
-            (ApiClient, "alice", &["dev"], &[], &["any", "client auth"], false),
-            (ApiClient, "alice", &["dev"], &[], &["digital signature"], false),
+            (
+                ApiClient,
+                "alice",
+                &["dev"],
+                &[],
+                &["digital signature"],
+                "missing required usage for client certificate: client auth",
+            ),
         ];
-        for (signer, name, organizations, sans, usages, allowed) in table {
+        for (signer, name, organizations, sans, usages, broken) in table {
             let verdict = signer.check(&request(name, organizations, sans), usages);
-            assert_eq!(
-                verdict.is_ok(),
-                *allowed,
-                "{signer:?} {name} {organizations:?} {usages:?}: {verdict:?}"
-            );
+            assert_eq!(verdict.err().unwrap_or_default(), *broken, "{signer:?} {name} {usages:?}");
         }
     }
 }

@@ -10,12 +10,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A controller looks at everything again at least this often.
-const RESYNC: Duration = Duration::from_secs(60);
+/// A controller looks at everything again at least this often, also where it is not due: what it
+/// asks about may be elsewhere than in what it watches.
+const RESYNC: Duration = Duration::from_secs(10 * 60);
 
 /// One controller.
 #[async_trait]
@@ -26,6 +28,11 @@ pub(crate) trait Controller: Send + 'static {
     /// Brings what is in line with what should be. One object's failure should not keep the
     /// others from being handled; the last failure is what is returned.
     async fn reconcile(&mut self) -> Result<(), ClientError>;
+
+    /// When it has something to do next, if nothing changes before.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 }
 
 /// Reflectors of one client, shared by its controllers.
@@ -42,23 +49,13 @@ impl Informers {
 
     /// What the collection holds.
     pub(crate) fn all(&mut self, path: &str) -> Store {
-        self.selected(path, &[])
-    }
-
-    /// What of the collection has this name, in any namespace.
-    pub(crate) fn named(&mut self, path: &str, name: &str) -> Store {
-        self.selected(path, &[("fieldSelector", &format!("metadata.name={name}"))])
-    }
-
-    fn selected(&mut self, path: &str, parameters: &[(&str, &str)]) -> Store {
-        let key = format!("{path} {parameters:?}");
-        if let Some(store) = self.stores.get(&key) {
+        if let Some(store) = self.stores.get(path) {
             return store.clone();
         }
-        let reflector = Reflector::new(self.client.clone(), path).with_parameters(parameters);
+        let reflector = Reflector::new(self.client.clone(), path);
         let store = reflector.store();
         self.tasks.push(reflector.run());
-        self.stores.insert(key, store.clone());
+        self.stores.insert(path.to_owned(), store.clone());
         store
     }
 
@@ -94,8 +91,9 @@ async fn follow(host: HostRef, mut controller: impl Controller, mut stores: Vec<
         match controller.reconcile().await {
             Ok(()) => {
                 pause = FIRST_PAUSE;
-                // Nothing may have changed in what is watched, and much elsewhere.
-                let _ = tokio::time::timeout(RESYNC, changed(&mut stores)).await;
+                let resync = Instant::now() + RESYNC;
+                let again = controller.due().map_or(resync, |due| due.min(resync));
+                let _ = tokio::time::timeout_at(again, changed(&mut stores)).await;
             }
             Err(error) => {
                 let fields = [field("controller", controller.name()), field("error", error)];

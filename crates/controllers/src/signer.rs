@@ -1,7 +1,7 @@
 //! Signs approved requests (`pkg/controller/certificates/signer/signer.go`).
 //!
 //! Nothing of a request is taken over but its public key and what its signer's rules have looked
-//! at: the subject and, for servers, the names.
+//! at: the subject, the names, the usages. What is signed is never an authority's.
 
 use crate::csr::{CSRS, Csr, Signer};
 use crate::follow::{Controller, Outcome, objects};
@@ -11,13 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use ravelin_api::time;
 use ravelin_client::{Client, ClientError, Store};
-use ravelin_host::field;
-use ravelin_pki::{Authority, Profile, SigningRequest, Usage, certificates_to_pem, inspect};
+use ravelin_host::{Flaw, field};
+use ravelin_pki::{Authority, Profile, certificates_to_pem, inspect};
 use serde_json::json;
 use std::sync::Arc;
 
 /// Certificates are valid from so long before they are issued (`signer.go`: five minutes).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Lives from here on end as much earlier as they begin earlier (`signer.go`: eight hours).
+const SHORT: SignedDuration = SignedDuration::from_hours(8);
 
 /// `spec.expirationSeconds` counts from here (`signer.go`: ten minutes).
 const SHORTEST: SignedDuration = SignedDuration::from_mins(10);
@@ -58,54 +61,65 @@ impl Signing {
     }
 
     async fn sign(&mut self, csr: &Csr<'_>, authority: &Authority) -> Result<(), ClientError> {
-        let now = self.client.host().now();
-        let judged = csr.request().and_then(|request| {
-            csr.signer.check(&request, &csr.usages)?;
-            Ok(request)
-        });
-        let (object, result) = match judged {
-            Ok(request) => {
-                let profile = self.profile(csr, &request, (authority, now));
-                let certificate = authority.issue(
-                    &profile,
-                    &request.public_key,
-                    &mut self.client.host().entropy("certificate serials"),
-                );
-                let pem = certificates_to_pem(&[certificate]);
-                let mut object = csr.object.clone();
-                object["status"]["certificate"] = json!(STANDARD.encode(pem));
-                (object, "issued")
+        let Ok(request) = csr.request() else {
+            self.observe(csr, "the request cannot be read");
+            return Ok(());
+        };
+        let danger_anyway = self.client.host().flaws().has(Flaw::SignersTrustRequests);
+        let (object, result) = match csr.signer.check(&request, &csr.usages) {
+            Err(broken) if !danger_anyway => {
+                let now = time::format(self.client.host().now());
+                (csr.with_condition("Failed", "SignerValidationFailure", &broken, &now), broken)
             }
-            Err(broken) => {
-                let now = time::format(now);
-                (csr.with_condition("Failed", "SignerValidationFailure", broken, &now), broken)
+            _ => {
+                let now = self.client.host().now();
+                let Some((not_before, not_after)) = self.validity(csr, (authority, now)) else {
+                    self.observe(csr, "the signer has expired");
+                    return Ok(());
+                };
+                let profile = Profile {
+                    subject: request.subject.clone(),
+                    sans: request.sans.clone(),
+                    usages: csr.certified_usages(),
+                    not_before,
+                    not_after,
+                };
+                let entropy = &mut self.client.host().entropy("certificate serials");
+                let certificate = match danger_anyway && request.asks_for_authority {
+                    true => authority.danger_issue_authority(&profile, &request.public_key, entropy),
+                    false => authority.issue(&profile, &request.public_key, entropy),
+                };
+                let mut object = csr.object.clone();
+                object["status"]["certificate"] = json!(STANDARD.encode(certificates_to_pem(&[certificate])));
+                (object, "issued".to_owned())
             }
         };
         self.client.update(&format!("{CSRS}/{}/status", csr.name), &object).await?;
-        let fields = [field("csr", csr.name), field("user", csr.username), field("result", result)];
-        self.client.host().observe("controller.csr-signing", &fields);
+        self.observe(csr, &result);
         Ok(())
     }
 
-    fn profile(
+    fn observe(&self, csr: &Csr<'_>, result: &str) {
+        let fields = [field("csr", csr.name), field("user", csr.username), field("result", result)];
+        self.client.host().observe("controller.csr-signing", &fields);
+    }
+
+    /// From when and until when the certificate is valid; `None` where its authority has expired
+    /// (`PermissiveSigningPolicy` in `pkg/controller/certificates/authority/policies.go`).
+    fn validity(
         &self,
         csr: &Csr<'_>,
-        request: &SigningRequest,
         (authority, now): (&Authority, Timestamp),
-    ) -> Profile {
+    ) -> Option<(Timestamp, Timestamp)> {
         let now = Timestamp::from_second(now.as_second()).expect("it was a timestamp's");
         let wanted = csr.object.pointer("/spec/expirationSeconds").and_then(serde_json::Value::as_i64);
-        let wanted = wanted.map_or(self.longest, |seconds| SignedDuration::from_secs(seconds).max(SHORTEST));
-        let not_after = now + wanted.min(self.longest);
-        let authority_ends = inspect(&authority.certificate()).map_or(not_after, |own| own.not_after);
-        let usage = csr.signer.usage();
-        Profile {
-            subject: request.subject.clone(),
-            sans: if usage == Usage::Server { request.sans.clone() } else { Vec::new() },
-            usages: vec![usage],
-            not_before: now - BACKDATE,
-            not_after: not_after.min(authority_ends),
-        }
+        let wanted = wanted.map(SignedDuration::from_secs).filter(|wanted| *wanted <= self.longest);
+        let life = wanted.map_or(self.longest, |wanted| wanted.max(SHORTEST));
+        // A short life is not shortened further.
+        let not_after = if life < SHORT { now + life } else { now + life - BACKDATE };
+        let authority_ends = inspect(&authority.certificate())?.not_after;
+        let not_before = now - BACKDATE;
+        (not_before < authority_ends).then(|| (not_before, not_after.min(authority_ends)))
     }
 }
 

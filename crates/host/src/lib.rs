@@ -16,7 +16,7 @@ pub use disk::Disk;
 pub use endpoint::{BoxedStream, Connection, Endpoint, Listener, Stream};
 pub use flaws::{Flaw, Flaws};
 pub use observe::{Field, SessionSecret, field};
-pub use redirect::Redirect;
+pub use redirect::{Opening, Otherwise, PortMap, Redirect, Scope, Translated, Translation};
 pub use task::Task;
 
 use async_trait::async_trait;
@@ -72,6 +72,9 @@ pub trait Host: Send + Sync + 'static {
     /// Replaces the table of this computer's destination translation (what a service proxy
     /// programs): a connection to a listed address goes to one of its endpoints instead.
     fn set_redirects(&self, table: Vec<Redirect>);
+
+    /// Replaces the table of this computer's ports that are its pods' (`hostPort`).
+    fn set_port_maps(&self, maps: Vec<PortMap>);
 
     /// The computer of a pod of this node.
     ///

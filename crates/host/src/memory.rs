@@ -1,10 +1,12 @@
 //! Computers in memory, for the tests of single components: no packets, no latency, no attacker.
 //!
 //! A [`Network`] joins hosts by name and address over tokio's in-memory pipes. Redirects apply at
-//! connect. For anything about the wire use the simulator.
+//! connect, to the first endpoint: first those of the host that connects, then those of the one at
+//! which the connection arrives. For anything about the wire use the simulator.
 
 use crate::{
-    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, Redirect, SessionSecret, Task,
+    Connection, Disk, Endpoint, Field, Flaw, Flaws, Host, HostRef, Listener, Opening, PortMap, Redirect,
+    Scope, SessionSecret, Task, Translated, Translation,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -30,6 +32,7 @@ struct State {
     clock: jiff::Timestamp,
     names: BTreeMap<String, IpAddr>,
     hosts: BTreeMap<IpAddr, HostRef>,
+    tables: BTreeMap<IpAddr, Translation>,
     listening: BTreeMap<(IpAddr, u16), Accepting>,
     listening_unix: BTreeMap<(String, String), Accepting>,
     secrets: Vec<SessionSecret>,
@@ -62,15 +65,19 @@ impl Network {
     /// A new host with flaws.
     pub fn flawed_host(&self, name: &str, address: impl Into<IpAddr>, flaws: Flaws) -> HostRef {
         let address = address.into();
+        let mut table = Translation::default();
+        if flaws.has(Flaw::HostPortsBeforeServices) {
+            table.danger_ports_first();
+        }
         let host: HostRef = Arc::new(MemoryHost {
             name: name.to_owned(),
             address,
             network: self.clone(),
             disk: MemoryDisk::default(),
-            redirects: Mutex::default(),
             flaws,
         });
         let mut state = lock(&self.0);
+        state.tables.insert(address, table);
         state.names.insert(name.to_owned(), address);
         state.hosts.insert(address, Arc::clone(&host));
         host
@@ -87,7 +94,6 @@ struct MemoryHost {
     address: IpAddr,
     network: Network,
     disk: MemoryDisk,
-    redirects: Mutex<Vec<Redirect>>,
     flaws: Flaws,
 }
 
@@ -101,6 +107,11 @@ impl Disk for MemoryDisk {
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         lock(&self.0).insert(name.to_owned(), content.to_vec());
+        Ok(())
+    }
+
+    fn append(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        lock(&self.0).entry(name.to_owned()).or_default().extend_from_slice(content);
         Ok(())
     }
 
@@ -128,11 +139,28 @@ impl Listener for MemoryListener {
 }
 
 impl MemoryHost {
-    fn translated(&self, to: SocketAddr) -> io::Result<SocketAddr> {
-        match lock(&self.redirects).iter().find(|redirect| redirect.from == to) {
-            Some(redirect) => redirect.to.first().copied().ok_or(io::ErrorKind::ConnectionRefused.into()),
-            None => Ok(to),
+    /// Where a connection leads, and from where it seems to come.
+    fn translated(&self, to: SocketAddr) -> io::Result<(SocketAddr, IpAddr)> {
+        let mut state = lock(&self.network.0);
+        let (mut target, mut source) = (to, self.address);
+        for way in [Scope::Opened, Scope::Arriving] {
+            let keeper = if way == Scope::Opened { self.address } else { target.ip() };
+            let Some(table) = state.tables.get_mut(&keeper) else { continue };
+            if way == Scope::Arriving && keeper == self.address {
+                continue;
+            }
+            let opening = Opening { client: source, to: target, way, own: &[keeper], now: Duration::ZERO };
+            match table.translate(&opening, |_| 0) {
+                Translated::No => {}
+                Translated::To { endpoint, masquerade } => {
+                    target = endpoint;
+                    source = if masquerade { keeper } else { source };
+                }
+                Translated::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+                Translated::Dropped => return Err(io::ErrorKind::TimedOut.into()),
+            }
         }
+        Ok((target, source))
     }
 
     /// The listener's queue, and the two ends' endpoints as the connecting and accepting side
@@ -147,13 +175,13 @@ impl MemoryHost {
                 Ok((queue, Endpoint::Unix(String::new()), to.clone()))
             }
             Endpoint::Tcp(address) => {
-                let mut target = self.translated(*address)?;
+                let (mut target, source) = self.translated(*address)?;
                 if target.ip().is_loopback() {
                     target.set_ip(self.address);
                 }
                 let mut state = lock(&self.network.0);
                 state.next_port = state.next_port.checked_add(1).unwrap_or(40_000);
-                let local = Endpoint::tcp(self.address, state.next_port);
+                let local = Endpoint::tcp(source, state.next_port);
                 let queue = state.listening.get(&(target.ip(), target.port())).cloned();
                 Ok((queue.ok_or_else(refused)?, local, Endpoint::Tcp(target)))
             }
@@ -228,7 +256,11 @@ impl Host for MemoryHost {
     }
 
     fn set_redirects(&self, table: Vec<Redirect>) {
-        *lock(&self.redirects) = table;
+        lock(&self.network.0).tables.entry(self.address).or_default().set_services(table);
+    }
+
+    fn set_port_maps(&self, maps: Vec<PortMap>) {
+        lock(&self.network.0).tables.entry(self.address).or_default().set_ports(maps);
     }
 
     fn pod(&self, address: IpAddr) -> io::Result<HostRef> {

@@ -1,5 +1,6 @@
 //! What a kubelet is told, already parsed.
 
+use ravelin_client::Watches;
 use ravelin_pki::{Identity, ServerTrust, TrustAnchors};
 use ravelin_runtime::Runtime;
 use std::collections::BTreeMap;
@@ -16,12 +17,18 @@ pub struct KubeletConfig {
     pub addresses: Vec<IpAddr>,
     /// Labels it registers with, besides host name, system and architecture.
     pub labels: BTreeMap<String, String>,
+    /// Taints it registers with (`registerWithTaints`).
+    pub taints: Vec<Taint>,
+    /// Does it register its node (`registerNode`)? Else somebody else must have made it.
+    pub register_node: bool,
     /// Where and how it reaches the apiserver.
     pub apiserver: ApiserverTarget,
     /// What it authenticates with until it has a certificate of its own.
     pub bootstrap_token: Option<String>,
     /// A client certificate that it was given; it then never bootstraps.
     pub client_identity: Option<Identity>,
+    /// Does it ask for another client certificate before its own expires (`rotateCertificates`)?
+    pub rotate_certificates: bool,
     /// Where the certificate of its HTTPS endpoint comes from.
     pub serving: Serving,
     /// Does it serve HTTPS at all (`enableServer`)?
@@ -51,8 +58,27 @@ pub struct KubeletConfig {
     /// How often it looks whether the apiserver says of its node and its pods what it says itself,
     /// and corrects that (`nodeStatusUpdateFrequency`; 10 s). `None`: never.
     pub status_update_interval: Option<Duration>,
+    /// How often it writes its node's status where nothing changed (`nodeStatusReportFrequency`;
+    /// 5 min).
+    pub status_report_interval: Duration,
+    /// How often running pods are given what their volumes hold by then (`syncFrequency`; 1 min).
+    /// `None`: only when a token of theirs is replaced.
+    pub sync_interval: Option<Duration>,
+    /// How it watches its node and its pods.
+    pub watches: Watches,
     /// What runs its pods.
     pub runtime: Arc<dyn Runtime>,
+}
+
+/// A taint of a node (`v1.Taint`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value, if any.
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
 }
 
 /// Where the apiserver is, and who it must be.

@@ -2,7 +2,8 @@
 //! (`syncNodeStatus` of `pkg/kubelet/kubelet_node_status.go`).
 //!
 //! Like upstream it looks at its own copy of the Node, which a watch keeps, so that nothing is sent
-//! while all is as it should be: then the lease alone says that the node is alive.
+//! while all is as it should be but a report from time to time: the lease says that the node is
+//! alive.
 
 use crate::node;
 use crate::state::Shared;
@@ -10,6 +11,7 @@ use crate::ticks::Ticks;
 use ravelin_client::{Client, Reflector};
 use ravelin_host::field;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Looks at every tick and corrects, for ever.
 pub(crate) async fn keep(shared: Arc<Shared>, client: Client) {
@@ -24,14 +26,23 @@ pub(crate) async fn keep(shared: Arc<Shared>, client: Client) {
     let is_wrong = |store: &ravelin_client::Store| {
         store.object(&config.node_name).is_some_and(|node| !node::is_current(&node, host, config))
     };
-    while store.changed().await {
-        while is_wrong(&store) {
-            tokio::time::sleep_until(ticks.next()).await;
-            if is_wrong(&store) {
-                let outcome = node::report(host, &client, config).await;
-                let result = outcome.map_or_else(|error| error.to_string(), |_| "corrected".to_owned());
-                host.observe("kubelet.node-status", &[field("result", result)]);
-            }
+    let mut reported = Instant::now();
+    loop {
+        let wrong = is_wrong(&store);
+        let due = if wrong { ticks.next() } else { reported + config.status_report_interval };
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(due) => {}
+            changed = store.changed() => match changed {
+                true => continue,
+                false => return,
+            },
         }
+        if let Some(node) = store.object(&config.node_name) {
+            let outcome = node::report(host, &client, (config, &node)).await;
+            let result = outcome.map_or_else(|error| error.to_string(), |_| "reported".to_owned());
+            host.observe("kubelet.node-status", &[field("result", result)]);
+        }
+        reported = Instant::now();
     }
 }

@@ -4,7 +4,7 @@ use crate::config::KubeletConfig;
 use crate::credentials::{client_config, node_identity};
 use crate::journal::Journal;
 use crate::state::{Member, Shared};
-use crate::{heartbeat, lease, node, pods, serving};
+use crate::{heartbeat, lease, node, pods, rotation, serving};
 use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::{Endpoint, HostRef, Task};
 use ravelin_pki::Identity;
@@ -85,13 +85,14 @@ impl Running {
 async fn run(shared: Arc<Shared>) {
     let (host, config) = (&shared.host, &shared.config);
     let identity = node_identity(&shared).await;
-    let client_config = client_config(config, Credential::Certificate(identity));
-    let client = Client::new(host.clone(), client_config.clone());
-    shared.join(Member { client: client.clone(), config: client_config });
+    let client_config = client_config(config, Credential::Certificate(identity.clone()));
+    let client = Client::new(host.clone(), client_config.clone()).with_watches(config.watches);
+    shared.join(Member { client: client.clone(), config: client_config, identity });
     let uid = node::register(&shared, &client).await;
     shared.registered();
     let lease = lease::keep(host.clone(), client.clone(), config.clone(), uid);
     let pods = pods::run(Arc::clone(&shared), client.clone());
     let heartbeat = heartbeat::keep(Arc::clone(&shared), client.clone());
-    tokio::join!(biased; lease, heartbeat, pods);
+    let rotation = rotation::keep_client(Arc::clone(&shared));
+    tokio::join!(biased; lease, heartbeat, pods, rotation);
 }

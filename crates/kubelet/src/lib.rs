@@ -7,6 +7,7 @@
 mod access;
 mod allocation;
 mod bootstrap;
+mod certificate_files;
 mod config;
 mod credentials;
 mod endpoint;
@@ -17,12 +18,13 @@ mod lease;
 mod node;
 mod pods;
 mod retry;
+mod rotation;
 mod serving;
 mod state;
 mod status;
 mod ticks;
 
-pub use config::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving};
+pub use config::{ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving, Taint};
 pub use journal::{Answered, Journal, MAX_ANSWERED};
 pub use kubelet::{Kubelet, Running};
 

@@ -1,6 +1,6 @@
 //! The node object: registration and status.
 
-use crate::config::KubeletConfig;
+use crate::config::{KubeletConfig, Taint};
 use crate::retry::Backoff;
 use crate::state::Shared;
 use ravelin_api::{object, time};
@@ -50,16 +50,38 @@ fn path(config: &KubeletConfig) -> String {
     format!("/api/v1/nodes/{}", config.node_name)
 }
 
+/// Creates the node, or brings the one that is there in line (`tryRegisterWithAPIServer` in
+/// `pkg/kubelet/kubelet_node_status.go`).
 async fn try_register(host: &HostRef, client: &Client, config: &KubeletConfig) -> Result<Value, ClientError> {
+    if !config.register_node {
+        let node = client.get(&path(config)).await?;
+        return report(host, client, (config, &node)).await;
+    }
     let wanted = node_object(host, config);
     let node = match client.create("/api/v1/nodes", &wanted).await {
-        Err(error) if error.code() == Some(409) => client.get(&path(config)).await?,
+        Err(error) if error.code() == Some(409) => {
+            let node = client.get(&path(config)).await?;
+            reconcile_labels(client, config, node).await?
+        }
         created => created?,
     };
     let as_it_is = ["addresses", "daemonEndpoints", "conditions"]
         .iter()
         .all(|part| node["status"][part] == wanted["status"][part]);
-    if as_it_is { Ok(node) } else { report(host, client, config).await }
+    if as_it_is { Ok(node) } else { report(host, client, (config, &node)).await }
+}
+
+/// Corrects the labels that every kubelet sets; others, and taints, are only set at the creation
+/// (`updateDefaultLabels`).
+async fn reconcile_labels(client: &Client, config: &KubeletConfig, node: Value) -> Result<Value, ClientError> {
+    let wanted = default_labels(config);
+    let labels = object::labels(&node);
+    let is_set = |(key, value): (&String, &Value)| labels.get(key.as_str()).copied() == value.as_str();
+    if wanted.as_object().is_some_and(|wanted| wanted.iter().all(is_set)) {
+        return Ok(node);
+    }
+    let patch = json!({ "metadata": { "labels": wanted } });
+    client.patch(&path(config), PatchKind::Merge, &patch).await
 }
 
 /// Does the node object say what this kubelet says of its node? When its conditions were written
@@ -73,41 +95,41 @@ pub(crate) fn is_current(node: &Value, host: &HostRef, config: &KubeletConfig) -
     is_ready && ["addresses", "daemonEndpoints"].iter().all(|part| same(part))
 }
 
-/// Writes the node's status as this kubelet sees it.
+/// Writes the node's status as this kubelet sees it. What others say of the present node in
+/// conditions of their own stays.
 pub(crate) async fn report(
     host: &HostRef,
     client: &Client,
-    config: &KubeletConfig,
+    (config, present): (&KubeletConfig, &Value),
 ) -> Result<Value, ClientError> {
-    let patch = json!({ "status": node_object(host, config)["status"] });
+    let mut patch = json!({ "status": node_object(host, config)["status"] });
+    patch["status"]["conditions"] = conditions(host, present);
     client.patch(&format!("{}/status", path(config)), PatchKind::Merge, &patch).await
 }
 
 fn node_object(host: &HostRef, config: &KubeletConfig) -> Value {
     let name = &config.node_name;
-    let mut labels = json!({
-        "beta.kubernetes.io/arch": "amd64",
-        "beta.kubernetes.io/os": "linux",
-        "kubernetes.io/arch": "amd64",
-        "kubernetes.io/hostname": name,
-        "kubernetes.io/os": "linux",
-    });
+    let mut labels = default_labels(config);
     for (key, value) in &config.labels {
         labels[key] = json!(value);
     }
     let internal = config.addresses.iter().map(|ip| json!({ "type": "InternalIP", "address": ip }));
     let addresses: Vec<Value> = internal.chain([json!({ "type": "Hostname", "address": name })]).collect();
+    let mut spec = json!({});
+    if !config.taints.is_empty() {
+        spec["taints"] = config.taints.iter().map(taint).collect();
+    }
     let resources = json!({ "cpu": "4", "memory": "8Gi", "pods": "110" });
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": name, "labels": labels },
-        "spec": {},
+        "spec": spec,
         "status": {
             "addresses": addresses,
             "allocatable": resources,
             "capacity": resources,
-            "conditions": conditions(host),
+            "conditions": conditions(host, &Value::Null),
             "daemonEndpoints": { "kubeletEndpoint": { "Port": config.port } },
             "nodeInfo": {
                 "architecture": "amd64", "operatingSystem": "linux", "osImage": "ravelin",
@@ -119,11 +141,50 @@ fn node_object(host: &HostRef, config: &KubeletConfig) -> Value {
     })
 }
 
-fn conditions(host: &HostRef) -> Value {
+fn default_labels(config: &KubeletConfig) -> Value {
+    json!({
+        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": config.node_name,
+        "kubernetes.io/os": "linux",
+    })
+}
+
+fn taint(taint: &Taint) -> Value {
+    let mut object = json!({ "key": taint.key, "effect": taint.effect });
+    if let Some(value) = &taint.value {
+        object["value"] = json!(value);
+    }
+    object
+}
+
+/// The conditions that a kubelet reports (`pkg/kubelet/nodestatus/setters.go`): their types,
+/// statuses, reasons and messages.
+const CONDITIONS: [[&str; 4]; 4] = [
+    ["MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
+    ["DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
+    ["PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"],
+    ["Ready", "True", "KubeletReady", "kubelet is posting ready status"],
+];
+
+/// The conditions as they are now: the present ones with this kubelet's own written anew. A status
+/// that stays has begun when it began.
+fn conditions(host: &HostRef, present: &Value) -> Value {
     let now = time::format(host.now());
-    json!([{
-        "type": "Ready", "status": "True", "reason": "KubeletReady",
-        "message": "kubelet is posting ready status",
-        "lastHeartbeatTime": now, "lastTransitionTime": now,
-    }])
+    let mut conditions = object::list(present, "status.conditions").to_vec();
+    for [kind, status, reason, message] in CONDITIONS {
+        let known = conditions.iter().position(|known| known["type"] == kind);
+        let since = known.map(|at| &conditions[at]).filter(|known| known["status"] == status);
+        let since = since.and_then(|known| known["lastTransitionTime"].as_str()).unwrap_or(&now);
+        let condition = json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": since,
+        });
+        match known {
+            Some(at) => conditions[at] = condition,
+            None => conditions.push(condition),
+        }
+    }
+    Value::Array(conditions)
 }

@@ -1,12 +1,18 @@
 //! The node's pods: from what the apiserver says to what the runtime runs, and back as status.
 
+mod environment;
+mod host_ports;
 mod inject;
+mod sources;
+mod tokens;
+mod volumes;
 mod worker;
 
 use crate::allocation::Allocation;
 use crate::node;
 use crate::state::Shared;
 use crate::ticks::Ticks;
+use host_ports::HostPorts;
 use inject::Injector;
 use ipnet::IpNet;
 use ravelin_api::object;
@@ -16,6 +22,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use worker::Worker;
 
@@ -29,6 +36,9 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     let _following = reflector.run();
     let mut pods = Pods {
         injector: Injector::new(&shared.host, client.clone()),
+        host_ports: HostPorts::default(),
+        sync: shared.config.sync_interval.map(Ticks::start),
+        next_sync: None,
         ticks: shared.config.status_update_interval.map(Ticks::start),
         shared,
         client,
@@ -38,6 +48,8 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     };
     // Before the first list nothing is known, and nothing must be stopped.
     store.synced().await;
+    // A kubelet before this one may have left ports of pods.
+    pods.shared.host.set_port_maps(Vec::new());
     loop {
         let due = pods.sync(&bound(&store)).await;
         tokio::select! {
@@ -67,14 +79,19 @@ struct Pods {
     range: IpNet,
     addresses: Allocation,
     workers: BTreeMap<String, Worker>,
+    host_ports: HostPorts,
     /// When what others wrote of the pods is corrected.
     ticks: Option<Ticks>,
+    /// When running pods are given what their volumes hold by then.
+    sync: Option<Ticks>,
+    next_sync: Option<Instant>,
 }
 
 impl Pods {
     /// Brings what runs in line with what is wanted. Gives the time of the next thing to do.
     async fn sync(&mut self, wanted: &[Arc<Value>]) -> Option<Instant> {
         self.publish(wanted);
+        self.look_again();
         let uids: BTreeSet<&str> = wanted.iter().map(|pod| object::uid(pod)).collect();
         let gone: Vec<String> =
             self.workers.keys().filter(|uid| !uids.contains(uid.as_str())).cloned().collect();
@@ -95,7 +112,18 @@ impl Pods {
                 self.advance(pod, view).await;
             }
         }
-        self.workers.values().filter_map(Worker::due).min()
+        self.workers.values().filter_map(Worker::due).chain(self.next_sync).min()
+    }
+
+    /// Lets running pods look again for what their volumes hold, when it is time.
+    fn look_again(&mut self) {
+        if self.next_sync.is_some_and(|next| next <= Instant::now()) {
+            self.workers.values_mut().for_each(Worker::look_again);
+        }
+        let ahead = self.next_sync.is_some_and(|next| next > Instant::now());
+        if !ahead {
+            self.next_sync = self.sync.map(|ticks| ticks.next());
+        }
     }
 
     /// Makes the pods known to the kubelet's endpoint.
@@ -111,20 +139,32 @@ impl Pods {
     }
 
     async fn stop(&mut self, uid: &str) {
+        self.end(uid).await;
+        self.workers.remove(uid);
+    }
+
+    /// Ends what runs of a pod.
+    async fn end(&mut self, uid: &str) {
         self.shared.config.runtime.stop_pod(uid).await;
         self.addresses.release(uid);
-        self.workers.remove(uid);
+        if self.host_ports.remove(uid) {
+            self.shared.host.set_port_maps(self.host_ports.all());
+        }
     }
 
     /// Stops a pod that is being deleted, and tells the apiserver that it is gone.
     async fn terminate(&mut self, pod: &Value) {
         let uid = object::uid(pod);
-        self.shared.config.runtime.stop_pod(uid).await;
-        self.addresses.release(uid);
         let host = &self.shared.host;
         let worker = self.workers.entry(uid.to_owned()).or_insert_with(|| Worker::new(host));
-        worker.begin_ending();
-        if worker.is_due() {
+        worker.begin_ending(grace(pod));
+        let is_due = worker.is_due();
+        if worker.is_draining() {
+            return;
+        }
+        self.end(uid).await;
+        let Some(worker) = self.workers.get_mut(uid) else { return };
+        if is_due {
             let path = format!("{}?gracePeriodSeconds=0", worker::path(pod));
             let deleted = self.client.delete(&path).await;
             worker.retry_unless_done(&self.shared.host, pod, deleted.map(|_| ()));
@@ -140,6 +180,7 @@ impl Pods {
             client: &self.client,
             injector: &mut self.injector,
             addresses: &mut self.addresses,
+            host_ports: &mut self.host_ports,
             range: self.range,
         };
         worker.reconcile(&context, (pod, &view), self.ticks).await;
@@ -147,4 +188,14 @@ impl Pods {
             worker.advance(context, pod, &view).await;
         }
     }
+}
+
+/// For how long a pod that is deleted goes on serving: as long as its containers ask to sleep before
+/// they stop (`lifecycle.preStop.sleep`, KEP-3960), and no longer than its grace period.
+fn grace(pod: &Value) -> Duration {
+    let containers = object::list(pod, "spec.containers").iter();
+    let sleeps = containers
+        .filter_map(|container| object::at(container, "lifecycle.preStop.sleep.seconds").and_then(Value::as_u64));
+    let most = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
+    Duration::from_secs(sleeps.max().unwrap_or(0).min(most))
 }

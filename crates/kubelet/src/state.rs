@@ -2,7 +2,7 @@
 
 use crate::config::KubeletConfig;
 use crate::journal::Journal;
-use ravelin_client::{Client, ClientConfig};
+use ravelin_client::{Client, ClientConfig, Credential};
 use ravelin_host::HostRef;
 use ravelin_pki::Identity;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) config: ClientConfig,
+    pub(crate) identity: Identity,
 }
 
 /// Shared by all tasks of one kubelet.
@@ -77,6 +78,17 @@ impl Shared {
 
     pub(crate) fn join(&self, member: Member) {
         self.member.send_replace(Some(member));
+    }
+
+    /// From now on the node proves itself by this, on new connections.
+    pub(crate) fn renew(&self, identity: Identity) {
+        self.member.send_modify(|member| {
+            if let Some(member) = member {
+                member.client.replace_certificate(identity.clone());
+                member.config.credential = Credential::Certificate(identity.clone());
+                member.identity = identity;
+            }
+        });
     }
 
     /// Is the node registered?

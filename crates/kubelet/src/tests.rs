@@ -3,4 +3,6 @@
 mod asking;
 mod callers;
 mod joining;
+mod renewing;
+mod pods;
 mod stage;

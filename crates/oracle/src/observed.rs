@@ -188,6 +188,22 @@ pub enum Protection {
     NoRedirect,
     /// A segment did not fit the connection's ports and sequence numbers.
     SequenceNumbers,
+    /// The server verified that what a bearer token is bound to still exists.
+    TokenBinding,
+    /// The server believed what was said of another's identity from front proxies only.
+    FrontProxy,
+    /// The server took no header with a name that HTTP does not allow (RFC 9112 section 5.1).
+    HeaderSyntax,
+    /// The server asked whether the caller may act as another.
+    ImpersonationRights,
+    /// Nobody approved or signed a request for a certificate that its requester may not have.
+    SigningRules,
+    /// The server found no pod of the node's that uses the object.
+    NodeRelations,
+    /// The server admitted from a node what concerns that node only.
+    NodeRestriction,
+    /// The server admitted no service with external addresses.
+    ExternalIps,
 }
 
 impl Protection {
@@ -209,6 +225,14 @@ impl Protection {
             Self::TokenExpiry => "token expiry verification",
             Self::NoRedirect => "no redirect is followed",
             Self::SequenceNumbers => "unpredictable sequence numbers",
+            Self::TokenBinding => "token binding verification",
+            Self::FrontProxy => "front proxy verification",
+            Self::HeaderSyntax => "header name verification",
+            Self::ImpersonationRights => "impersonation rights",
+            Self::SigningRules => "certificate signing rules",
+            Self::NodeRelations => "node authorization",
+            Self::NodeRestriction => "NodeRestriction admission",
+            Self::ExternalIps => "DenyServiceExternalIPs admission",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Issuing certificates.
 
 use crate::encode::{Issuer, Unsigned, name};
-use crate::{Identity, KeyError, KeyPair, Profile, PublicKey, Subject, inspect, pem};
+use crate::{Identity, KeyError, KeyPair, Profile, Subject, SubjectKey, inspect, pem};
 use jiff::Timestamp;
 use ravelin_entropy::Entropy;
 use rustls_pki_types::CertificateDer;
@@ -61,7 +61,7 @@ impl Authority {
         let profile = Profile { subject, sans: Vec::new(), usages: Vec::new(), not_before, not_after };
         let certificate = Unsigned {
             profile: &profile,
-            public: key.public(),
+            public: &SubjectKey::from(key.public()),
             issuer: Issuer { name: &name, key: &key, key_identifier: None },
             is_authority: true,
             serial: serial(entropy),
@@ -107,13 +107,32 @@ impl Authority {
     pub fn issue(
         &self,
         profile: &Profile,
-        public: &PublicKey,
+        public: impl Into<SubjectKey>,
+        entropy: &mut Entropy,
+    ) -> CertificateDer<'static> {
+        self.sign((profile, false), &public.into(), entropy)
+    }
+
+    /// Issues a certificate whose holder may issue others in this authority's name. Only where
+    /// `Flaw::SignersTrustRequests` is on.
+    pub fn danger_issue_authority(
+        &self,
+        profile: &Profile,
+        public: impl Into<SubjectKey>,
+        entropy: &mut Entropy,
+    ) -> CertificateDer<'static> {
+        self.sign((profile, true), &public.into(), entropy)
+    }
+
+    fn sign(
+        &self,
+        (profile, is_authority): (&Profile, bool),
+        public: &SubjectKey,
         entropy: &mut Entropy,
     ) -> CertificateDer<'static> {
         let key_identifier = self.key_identifier.as_deref();
         let issuer = Issuer { name: &self.name, key: &self.key, key_identifier };
-        let serial = serial(entropy);
-        Unsigned { profile, public, issuer, is_authority: false, serial }.sign()
+        Unsigned { profile, public, issuer, is_authority, serial: serial(entropy) }.sign()
     }
 
     /// Makes a key and issues a certificate for it.
@@ -130,7 +149,7 @@ pub fn self_signed(profile: &Profile, entropy: &mut Entropy) -> Identity {
     let key = KeyPair::generate(entropy);
     let name = name(&profile.subject);
     let issuer = Issuer { name: &name, key: &key, key_identifier: None };
-    let (public, serial) = (key.public(), serial(entropy));
+    let (public, serial) = (&SubjectKey::from(key.public()), serial(entropy));
     let certificate = Unsigned { profile, public, issuer, is_authority: false, serial }.sign();
     Identity { chain: vec![certificate], key: Arc::new(key) }
 }

@@ -3,7 +3,7 @@
 //! By x509-cert and not rcgen, whose names hold one organization: a user of Kubernetes may be in
 //! many groups.
 
-use crate::{KeyPair, Profile, PublicKey, San, Subject, Usage};
+use crate::{KeyPair, Profile, San, Subject, SubjectKey, Usage};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ use x509_cert::ext::pkix::{
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 use x509_cert::time::{Time, Validity};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -36,7 +36,7 @@ pub(crate) const ENCODES: &str = "names, times and our keys are within what DER 
 /// A certificate to be signed.
 pub(crate) struct Unsigned<'a> {
     pub(crate) profile: &'a Profile,
-    pub(crate) public: &'a PublicKey,
+    pub(crate) public: &'a SubjectKey,
     pub(crate) issuer: Issuer<'a>,
     pub(crate) is_authority: bool,
     pub(crate) serial: [u8; 16],
@@ -56,7 +56,7 @@ impl Unsigned<'_> {
         let contents = self.contents().expect(ENCODES);
         let serial = SerialNumber::new(&self.serial).expect(ENCODES);
         let validity = Validity::new(at(self.profile.not_before), at(self.profile.not_after));
-        let builder = CertificateBuilder::new(contents, serial, validity, spki(self.public));
+        let builder = CertificateBuilder::new(contents, serial, validity, self.public.info().clone());
         let builder = builder.expect(ENCODES);
         let signed = builder.build::<_, p256::ecdsa::DerSignature>(self.issuer.key.signing_key());
         signed.expect(ENCODES).to_der().expect(ENCODES).into()
@@ -73,12 +73,15 @@ impl Unsigned<'_> {
         let usage = if self.is_authority {
             KeyUsage(KeyUsages::DigitalSignature | KeyUsages::KeyCertSign)
         } else {
-            KeyUsage(KeyUsages::DigitalSignature.into())
+            match self.profile.usages.contains(&Usage::KeyEncipherment) {
+                true => KeyUsage(KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment),
+                false => KeyUsage(KeyUsages::DigitalSignature.into()),
+            }
         };
         add((true, &usage).to_extension(&subject, &[]))?;
-        if !self.profile.usages.is_empty() {
-            let usages = ExtendedKeyUsage(self.profile.usages.iter().map(oid).collect());
-            add((false, &usages).to_extension(&subject, &[]))?;
+        let usages: Vec<_> = self.profile.usages.iter().filter_map(extended).collect();
+        if !usages.is_empty() {
+            add((false, &ExtendedKeyUsage(usages)).to_extension(&subject, &[]))?;
         }
         let own = SubjectKeyIdentifier(key_identifier(self.public)?);
         add((false, &own).to_extension(&subject, &[]))?;
@@ -122,19 +125,18 @@ pub(crate) fn alternative_names(sans: &[San]) -> Option<SubjectAltName> {
     (!names.is_empty()).then_some(SubjectAltName(names))
 }
 
-pub(crate) fn spki(public: &PublicKey) -> SubjectPublicKeyInfoOwned {
-    SubjectPublicKeyInfoOwned::from_der(&public.to_spki_der()).expect("our own encoding")
-}
-
 /// The first 160 bits of the key's SHA-256 (RFC 7093 section 2, method 1).
-fn key_identifier(public: &PublicKey) -> Result<OctetString> {
-    Ok(OctetString::new(&Sha256::digest(public.point())[..20])?)
+fn key_identifier(public: &SubjectKey) -> Result<OctetString> {
+    let key = public.info().subject_public_key.raw_bytes();
+    Ok(OctetString::new(&Sha256::digest(key)[..20])?)
 }
 
-fn oid(usage: &Usage) -> ObjectIdentifier {
+/// The extended key usage of a usage that is one.
+fn extended(usage: &Usage) -> Option<ObjectIdentifier> {
     match usage {
-        Usage::Client => CLIENT_AUTH,
-        Usage::Server => SERVER_AUTH,
+        Usage::Client => Some(CLIENT_AUTH),
+        Usage::Server => Some(SERVER_AUTH),
+        Usage::KeyEncipherment => None,
     }
 }
 

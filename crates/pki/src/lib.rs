@@ -19,20 +19,23 @@ mod peer;
 mod pem;
 mod provider;
 mod request;
+mod rsa;
 mod signer;
+mod subject_key;
 mod trust;
 mod verifier;
 
 pub use authority::{Authority, MaterialError, self_signed};
 pub use identity::Identity;
 pub use inspect::{Inspected, fingerprint_sha256, inspect};
-pub use key::{KeyError, KeyPair, PublicKey};
+pub use key::{KeyError, KeyNumbers, KeyPair, PublicKey};
 pub use name::{Profile, San, Subject, Usage};
 pub use peer::{PeerRefused, VerifiedPeer, danger_unverified_client, verify_client};
 pub use pem::certificates_to_pem;
 pub use provider::{danger_frozen_provider, provider};
 pub use request::{MAX_REQUEST_BYTES, RequestRefused, SigningRequest};
 pub use rustls_pki_types::CertificateDer;
+pub use subject_key::SubjectKey;
 pub use trust::{ServerChecks, ServerTrust, TrustAnchors};
 pub use verifier::{
     WrongCommonName, client_verifier, danger_client_verifier_without_possession, server_verifier,

@@ -21,13 +21,15 @@ impl Subject {
     }
 }
 
-/// What a certificate may be used for (extended key usage, RFC 5280 section 4.2.1.12).
+/// What a certificate may be used for, besides signing (RFC 5280 sections 4.2.1.3 and 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Usage {
     /// TLS client authentication.
     Client,
     /// TLS server authentication.
     Server,
+    /// Enciphering keys for its holder, as RSA key exchange does.
+    KeyEncipherment,
 }
 
 /// A name that a server's certificate is good for (subject alternative name).

@@ -1,20 +1,20 @@
 //! Certificate signing requests (PKCS#10, RFC 2986).
 
-use crate::encode::{ENCODES, alternative_names, name, spki};
+use crate::encode::{ENCODES, alternative_names, name};
 use crate::inspect::{san_of, subject_of};
-use crate::{KeyPair, PublicKey, San, Subject};
+use crate::{KeyPair, PublicKey, San, Subject, SubjectKey};
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject;
 use x509_cert::attr::Attribute;
-use x509_cert::der::Encode;
 use x509_cert::der::asn1::{BitString, SetOfVec};
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
-use x509_cert::spki::DynSignatureAlgorithmIdentifier;
+use x509_cert::spki::{DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned};
 use x509_parser::certification_request::{X509CertificationRequest, X509CertificationRequestInfo};
 use x509_parser::cri_attributes::ParsedCriAttribute;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME};
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
 use x509_parser::prelude::FromDer;
 
 /// The longest request that is read, in bytes of PEM.
@@ -27,29 +27,32 @@ pub enum RequestRefused {
     /// It cannot be read.
     #[error("not the PEM of one certificate request")]
     Malformed,
-    /// Its key is not one that we issue for.
-    #[error("the request's key is not a P-256 key")]
+    /// Its key is of a kind that nothing can be verified with.
+    #[error("the request's key is of an unknown kind")]
     Key,
     /// Who made it does not hold the key.
     #[error("the request's signature is wrong")]
     Signature,
-    /// It asks for a certificate that may issue others.
-    #[error("the request asks for an authority's certificate")]
-    Authority,
-    /// It asks for something that is not understood.
-    #[error("the request asks for something unknown: {0}")]
-    Unknown(String),
 }
 
 /// A request whose signature was verified.
+///
+/// Of what it asks for, only this is ever read: a signer takes over nothing else. (Go's
+/// `x509.ParseCertificateRequest` likewise reads names and skips other extensions.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningRequest {
     /// Who asks.
     pub subject: Subject,
     /// The names that are asked for.
     pub sans: Vec<San>,
+    /// Does it ask for mail addresses as names?
+    pub has_emails: bool,
+    /// Does it ask for URIs as names?
+    pub has_uris: bool,
+    /// Does it ask to be an authority (basic constraints)? No signer ever grants that.
+    pub asks_for_authority: bool,
     /// The key to be certified.
-    pub public_key: PublicKey,
+    pub public_key: SubjectKey,
 }
 
 impl SigningRequest {
@@ -63,8 +66,7 @@ impl SigningRequest {
     /// Reads a PEM request.
     ///
     /// # Errors
-    /// Where it cannot be read, is not signed by its own key, or asks for more than a subject and
-    /// names.
+    /// Where it cannot be read or is not signed by its own key.
     pub fn parse(pem: &str) -> Result<Self, RequestRefused> {
         if pem.len() > MAX_REQUEST_BYTES {
             return Err(RequestRefused::Malformed);
@@ -77,11 +79,54 @@ impl SigningRequest {
             return Err(RequestRefused::Malformed);
         }
         let info = &request.certification_request_info;
-        let public_key = PublicKey::from_spki_der(info.subject_pki.raw).map_err(|_| RequestRefused::Key)?;
-        if !public_key.verify_der(info.raw, &request.signature_value.data) {
+        let public_key = SubjectPublicKeyInfoOwned::from_der(info.subject_pki.raw)
+            .map_err(|_| RequestRefused::Malformed)?;
+        let public_key = SubjectKey::known(public_key).ok_or(RequestRefused::Key)?;
+        // Read a second time for the algorithm's exact bytes.
+        let algorithm = CertReq::from_der(&der).map_err(|_| RequestRefused::Malformed)?.algorithm;
+        if !public_key.verifies(info.raw, (&algorithm, &request.signature_value.data)) {
             return Err(RequestRefused::Signature);
         }
-        Ok(Self { subject: subject(info)?, sans: sans(info)?, public_key })
+        let subject = subject_of(&info.subject).ok_or(RequestRefused::Malformed)?;
+        let mut parsed = Self {
+            subject,
+            sans: Vec::new(),
+            has_emails: false,
+            has_uris: false,
+            asks_for_authority: false,
+            public_key,
+        };
+        parsed.read_extensions(info)?;
+        Ok(parsed)
+    }
+
+    fn read_extensions(&mut self, info: &X509CertificationRequestInfo<'_>) -> Result<(), RequestRefused> {
+        let extensions =
+            info.attributes().iter().filter_map(|attribute| match attribute.parsed_attribute() {
+                ParsedCriAttribute::ExtensionRequest(request) => Some(&request.extensions),
+                _ => None,
+            });
+        for extension in extensions.flatten() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectAlternativeName(names) => {
+                    names.general_names.iter().for_each(|name| self.read_name(name));
+                }
+                ParsedExtension::BasicConstraints(constraints) => self.asks_for_authority |= constraints.ca,
+                ParsedExtension::ParseError { .. } if extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME => {
+                    return Err(RequestRefused::Malformed);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_name(&mut self, name: &GeneralName<'_>) {
+        match name {
+            GeneralName::RFC822Name(_) => self.has_emails = true,
+            GeneralName::URI(_) => self.has_uris = true,
+            name => self.sans.extend(san_of(name)),
+        }
     }
 }
 
@@ -94,7 +139,7 @@ pub(crate) fn signed(
     let mut info = CertReqInfo {
         version: Version::V1,
         subject: name(subject),
-        public_key: spki(public),
+        public_key: SubjectKey::from(public).info().clone(),
         attributes: SetOfVec::new(),
     };
     if !extensions.is_empty() {
@@ -108,55 +153,4 @@ pub(crate) fn signed(
         signature: BitString::from_bytes(&signature).expect(ENCODES),
     };
     crate::pem::encode("CERTIFICATE REQUEST", &request.to_der().expect(ENCODES))
-}
-
-fn subject(info: &X509CertificationRequestInfo<'_>) -> Result<Subject, RequestRefused> {
-    let mut common_names = 0;
-    for attribute in info.subject.iter_attributes() {
-        if *attribute.attr_type() == OID_X509_COMMON_NAME {
-            common_names += 1;
-        } else if *attribute.attr_type() != OID_X509_ORGANIZATION_NAME {
-            return Err(unknown("subject attribute", attribute.attr_type()));
-        }
-    }
-    if common_names > 1 {
-        return Err(RequestRefused::Unknown("two common names".to_owned()));
-    }
-    subject_of(&info.subject).ok_or(RequestRefused::Malformed)
-}
-
-fn sans(info: &X509CertificationRequestInfo<'_>) -> Result<Vec<San>, RequestRefused> {
-    let mut sans = Vec::new();
-    for attribute in info.attributes() {
-        let ParsedCriAttribute::ExtensionRequest(request) = attribute.parsed_attribute() else {
-            return Err(unknown("attribute", &attribute.oid));
-        };
-        for extension in &request.extensions {
-            match extension.parsed_extension() {
-                ParsedExtension::SubjectAlternativeName(names) => {
-                    for name in &names.general_names {
-                        let san = san_of(name).ok_or_else(|| unknown("name", name))?;
-                        sans.push(san);
-                    }
-                }
-                ParsedExtension::BasicConstraints(c) if c.ca => {
-                    return Err(RequestRefused::Authority);
-                }
-                ParsedExtension::KeyUsage(u) if u.key_cert_sign() || u.crl_sign() => {
-                    return Err(RequestRefused::Authority);
-                }
-                // What the certificate may be used for is the signer's decision, not the
-                // request's.
-                ParsedExtension::BasicConstraints(_)
-                | ParsedExtension::KeyUsage(_)
-                | ParsedExtension::ExtendedKeyUsage(_) => {}
-                _ => return Err(unknown("extension", &extension.oid)),
-            }
-        }
-    }
-    Ok(sans)
-}
-
-fn unknown(what: &str, which: impl std::fmt::Display) -> RequestRefused {
-    RequestRefused::Unknown(format!("{what} {which}"))
 }

@@ -72,7 +72,7 @@ fn a_leaf_cannot_issue_certificates() {
     let leaf = ours.identity(&profile(Usage::Client), &mut entropy(2));
     let forged = encode::Unsigned {
         profile: &Profile { subject: Subject::new("admin", &[]), ..profile(Usage::Client) },
-        public: leaf.key.public(),
+        public: &SubjectKey::from(leaf.key.public()),
         issuer: encode::Issuer {
             name: &encode::name(&profile(Usage::Client).subject),
             key: &leaf.key,
@@ -230,28 +230,55 @@ fn signing_requests_ask_for_a_subject_and_names_only() {
 }
 
 #[test]
-fn signing_requests_for_more_are_refused() {
+fn what_else_a_signing_request_asks_for_is_seen_and_never_granted() {
     use x509_cert::ext::ToExtension;
-    use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
+    use x509_cert::ext::pkix::name::GeneralName;
+    use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages, SubjectAltName};
     let key = KeyPair::generate(&mut entropy(1));
     let subject = Subject::new("x", &[]);
-    let ca = BasicConstraints { ca: true, path_len_constraint: None };
-    let leaf = BasicConstraints { ca: false, path_len_constraint: None };
-    let signs = KeyUsage(KeyUsages::KeyCertSign.into());
-    let policy = x509_cert::ext::pkix::InhibitAnyPolicy(1);
-    let asked = |extension| {
-        let pem = request::signed(&subject, vec![extension], (key.public(), &key));
-        SigningRequest::parse(&pem).map(drop)
-    };
     let name = encode::name(&subject);
-    let of_ca = (true, &ca).to_extension(&name, &[]).unwrap();
-    assert_eq!(asked(of_ca), Err(RequestRefused::Authority));
-    let of_signs = (true, &signs).to_extension(&name, &[]).unwrap();
-    assert_eq!(asked(of_signs), Err(RequestRefused::Authority));
-    let of_policy = (false, &policy).to_extension(&name, &[]).unwrap();
-    assert!(matches!(asked(of_policy), Err(RequestRefused::Unknown(_))));
-    let of_leaf = (true, &leaf).to_extension(&name, &[]).unwrap();
-    assert_eq!(asked(of_leaf), Ok(()));
+    let ca = BasicConstraints { ca: true, path_len_constraint: None };
+    let signs = KeyUsage(KeyUsages::KeyCertSign.into());
+    let mail = GeneralName::Rfc822Name(x509_cert::der::asn1::Ia5String::new("a@example.com").unwrap());
+    let extensions = vec![
+        (true, &ca).to_extension(&name, &[]).unwrap(),
+        (true, &signs).to_extension(&name, &[]).unwrap(),
+        (false, &SubjectAltName(vec![mail])).to_extension(&name, &[]).unwrap(),
+    ];
+    let pem = request::signed(&subject, extensions, (key.public(), &key));
+    let request = SigningRequest::parse(&pem).unwrap();
+    assert!(request.asks_for_authority && request.has_emails && !request.has_uris);
+    assert_eq!(request.sans, []);
+    let (authority, profile) = (authority(1), profile(Usage::Client));
+    let issued = authority.issue(&profile, &request.public_key, &mut entropy(2));
+    assert!(!inspect(&issued).unwrap().is_ca);
+    assert!(
+        inspect(&authority.danger_issue_authority(&profile, &request.public_key, &mut entropy(2)))
+            .unwrap()
+            .is_ca
+    );
+}
+
+/// Made with `openssl req -new -newkey …`.
+#[test]
+fn requests_for_other_kinds_of_keys_are_read() {
+    for (kind, pem) in [
+        ("rsa", include_str!("tests/rsa-2048.csr")),
+        ("p384", include_str!("tests/p384.csr")),
+        ("ed25519", include_str!("tests/ed25519.csr")),
+    ] {
+        let request = SigningRequest::parse(pem).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
+        assert_eq!(request.subject, Subject::new("alice", &["dev"]), "{kind}");
+        let issued = authority(1).issue(&profile(Usage::Client), &request.public_key, &mut entropy(2));
+        let info = inspect(&issued).unwrap().public_key_der;
+        assert!(pem_holds(pem, &info), "{kind}: the certificate is for another key");
+    }
+}
+
+fn pem_holds(pem: &str, part: &[u8]) -> bool {
+    use rustls_pki_types::pem::PemObject;
+    let der = rustls_pki_types::CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
+    der.windows(part.len()).any(|window| window == part)
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! It is a client of the apiserver with an identity of its own. This crate must never know what
 //! becomes of the table: a host applies it to packets or at connect.
 
+mod endpoints;
 mod start;
 mod table;
 
 pub use start::Proxy;
-pub use table::table;
+pub use table::{Node, table};

@@ -1,6 +1,6 @@
 //! The proxy's loop.
 
-use crate::table::table;
+use crate::table::{Node, table};
 use ravelin_client::{Client, ClientConfig, Reflector, Store};
 use ravelin_host::{HostRef, Redirect, Task, field};
 
@@ -11,7 +11,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the proxy of a node.
+    /// Starts the proxy of a node, which has the host's name (`--hostname-override`).
     pub fn start(host: HostRef, config: ClientConfig) -> Self {
         let client = Client::new(host.clone(), config);
         let services = Reflector::new(client.clone(), "/api/v1/services");
@@ -29,9 +29,12 @@ async fn follow(host: HostRef, mut services: Store, mut slices: Store) {
         return;
     }
     let mut last: Option<Vec<Redirect>> = None;
+    let addresses = host.addresses();
+    let node = Node { name: host.name(), addresses: &addresses };
     loop {
         let (all_services, all_slices) = (services.objects(), slices.objects());
-        let current = table(all_services.values().map(|one| &**one), all_slices.values().map(|one| &**one));
+        let (each_service, each_slice) = (all_services.values(), all_slices.values());
+        let current = table(each_service.map(|one| &**one), each_slice.map(|one| &**one), node);
         if last.as_ref() != Some(&current) {
             host.observe("proxy.table", &[field("addresses", current.len())]);
             host.set_redirects(current.clone());

@@ -94,8 +94,12 @@ impl Runtime for Builtin {
     async fn write_files(&self, uid: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<(), RuntimeError> {
         let mut pods = self.pods();
         let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-        write(&pod.sandbox.host, &pod.sandbox.root, files)?;
-        pod.sandbox.files.extend(files.clone());
+        let (host, root) = (&pod.sandbox.host, &pod.sandbox.root);
+        write(host, root, files)?;
+        for name in pod.sandbox.files.keys().filter(|name| !files.contains_key(*name)) {
+            host.disk().remove(&format!("{root}{name}"))?;
+        }
+        pod.sandbox.files.clone_from(files);
         Ok(())
     }
 

@@ -93,7 +93,6 @@ mod tests {
             uid: "u".to_owned(),
             service_account: "default".to_owned(),
             host_network: true,
-            mounts_token: true,
             containers: vec![],
         };
         let (files, env) = (BTreeMap::new(), BTreeMap::new());

@@ -19,8 +19,6 @@ pub struct PodView {
     pub service_account: String,
     /// `spec.hostNetwork`.
     pub host_network: bool,
-    /// `spec.automountServiceAccountToken`, true where it is absent.
-    pub mounts_token: bool,
     /// `spec.containers`, at least one.
     pub containers: Vec<ContainerView>,
 }
@@ -68,7 +66,6 @@ impl PodView {
             uid: text("/metadata/uid")?,
             service_account: text("/spec/serviceAccountName").unwrap_or_else(|_| "default".to_owned()),
             host_network: flag("/spec/hostNetwork", false)?,
-            mounts_token: flag("/spec/automountServiceAccountToken", true)?,
             containers: containers.iter().map(ContainerView::parse).collect::<Result<_, _>>()?,
         })
     }

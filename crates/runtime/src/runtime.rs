@@ -78,7 +78,7 @@ pub trait Runtime: Send + Sync {
     /// Where its files cannot be written. A container that cannot start is a state, no error.
     async fn run_pod(&self, sandbox: Sandbox) -> Result<PodState, RuntimeError>;
 
-    /// Replaces files of a running pod.
+    /// Replaces the files of a running pod: those that are not named are no more.
     ///
     /// # Errors
     /// Where the pod does not run or the files cannot be written.

@@ -135,6 +135,7 @@ impl Attempt {
         let at = |node: &str, port| Ok(vec![SocketAddr::new(self.node_address(node)?, port)]);
         match place {
             Place::Apiserver => Ok(vec![cluster.apiserver_address()]),
+            Place::KubernetesService => self.kubernetes_service().map(|address| vec![address]),
             Place::ApiserverInsecure => Ok(vec![cluster.insecure_port().address]),
             Place::Kubelet(node) => at(node, cluster.kubelet_port()),
             Place::ReadOnlyKubelet(node) => {
@@ -148,6 +149,15 @@ impl Attempt {
                 Ok(nodes.map(|node| SocketAddr::new(node.machine.address, SSH_PORT)).collect())
             }
         }
+    }
+
+    fn kubernetes_service(&self) -> Result<SocketAddr, String> {
+        const PORT: u16 = 443;
+        let (services, _) = self.cluster.store().list("services", Some("default"));
+        let service = services.iter().find(|service| service["metadata"]["name"] == "kubernetes");
+        let address = service.and_then(|service| service["spec"]["clusterIP"].as_str()?.parse().ok());
+        let address: IpAddr = address.ok_or("there is no service default/kubernetes")?;
+        Ok(SocketAddr::new(address, PORT))
     }
 
     fn node_address(&self, name: &str) -> Result<IpAddr, String> {

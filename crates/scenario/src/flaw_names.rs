@@ -19,6 +19,16 @@ const NAMES: &[(&str, Flaw)] = &[
     ("apiserver-proxies-to-any-address", Flaw::ApiserverProxiesToAnyAddress),
     ("kubelet-trusts-any-client-certificate", Flaw::KubeletTrustsAnyClientCertificate),
     ("kubelet-allows-everyone", Flaw::KubeletAllowsEveryone),
+    ("apiserver-ignores-token-binding", Flaw::ApiserverIgnoresTokenBinding),
+    ("apiserver-ignores-node-restriction", Flaw::ApiserverIgnoresNodeRestriction),
+    ("apiserver-ignores-node-relations", Flaw::ApiserverIgnoresNodeRelations),
+    ("apiserver-trusts-any-front-proxy", Flaw::ApiserverTrustsAnyFrontProxy),
+    ("apiserver-ignores-impersonation-rights", Flaw::ApiserverIgnoresImpersonationRights),
+    ("apiserver-allows-external-ips", Flaw::ApiserverAllowsExternalIps),
+    ("apiserver-allows-escalation", Flaw::ApiserverAllowsEscalation),
+    ("signers-trust-requests", Flaw::SignersTrustRequests),
+    ("servers-accept-spaced-header-names", Flaw::ServersAcceptSpacedHeaderNames),
+    ("host-ports-before-services", Flaw::HostPortsBeforeServices),
 ];
 
 /// The behaviour of a name.

@@ -228,7 +228,7 @@ fn step(reading: &mut Reading<'_>, node: &Node, told_only: bool) -> Step {
 }
 
 fn ask(reading: &mut Reading<'_>, node: &Node) -> Ask {
-    let known = ["name", "as", "from", "to", "method", "path", "json", "body", "type", "keep"];
+    let known = ["name", "as", "from", "to", "method", "path", "headers", "json", "body", "type", "keep"];
     reading.keys(node, "request", &known);
     for key in ["as", "from", "to"] {
         if node.entry(key).is_none() {
@@ -253,6 +253,7 @@ fn ask(reading: &mut Reading<'_>, node: &Node) -> Ask {
         place: reading.parsed(node, "to", Place::parse).unwrap_or(Place::Apiserver),
         method,
         path: reading.required(node, "path"),
+        headers: reading.texts(node, "headers"),
         body: (content_type, body),
         keep: kept.into_iter().next(),
     }

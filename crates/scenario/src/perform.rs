@@ -73,6 +73,11 @@ impl Attempt {
             Method::from_bytes(ask.method.as_bytes()).map_err(|_| format!("no method: {}", ask.method))?;
         let path = self.filled(&ask.path)?;
         *request.uri_mut() = path.parse().map_err(|_| format!("no path: {path}"))?;
+        for (name, value) in &ask.headers {
+            let known = name.parse::<http::HeaderName>().ok().zip(self.filled(value)?.parse().ok());
+            let (name, value) = known.ok_or_else(|| format!("no header: {name}: {value}"))?;
+            request.headers_mut().append(name, value);
+        }
         if !content.is_empty() {
             let value =
                 HeaderValue::try_from(content_type).map_err(|_| format!("no type: {content_type}"))?;
@@ -119,14 +124,14 @@ impl Attempt {
 
     async fn exchange(&self, host: &HostRef, ask: &Ask, (request, proof): (Request, Proof)) -> Handed {
         let to = *self.sockets(&ask.place)?.first().ok_or("there is no such server")?;
-        let verifies = ask.place == Place::Apiserver && ask.seat != Seat::Attacker;
+        let verifies = ask.place.is_api() && ask.seat != Seat::Attacker;
         if verifies {
             let credential = match proof {
                 Proof::Certificate(identity) => Credential::Certificate(identity),
                 Proof::Token(token) => Credential::Token(TokenSource::fixed(token)),
                 Proof::Nothing | Proof::Missing(_) => Credential::Anonymous,
             };
-            let client = Client::new(host.clone(), ClientConfig { credential, ..self.admin()? });
+            let client = Client::new(host.clone(), ClientConfig { server: to, credential, ..self.admin()? });
             let answer = client.raw(request).await.map_err(|error| error.to_string())?;
             return Ok((answer.0, answer.2));
         }

@@ -20,6 +20,10 @@ const FILES: &[(&str, &str)] = files![
     "kubelet-anonymous",
     "ssh-host-key",
     "token-replay",
+    "cve-2019-9946",
+    "cve-2020-8554",
+    "cve-2025-5187",
+    "front-proxy-ca",
 ];
 
 /// Every attack on record.

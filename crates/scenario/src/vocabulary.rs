@@ -33,6 +33,8 @@ pub enum Seat {
 pub enum Place {
     /// `apiserver`: its secure port.
     Apiserver,
+    /// `kubernetes-service`: the service address of the API.
+    KubernetesService,
     /// `apiserver-insecure`: its plain port.
     ApiserverInsecure,
     /// `kubelet NODE`.
@@ -94,6 +96,8 @@ pub struct Ask {
     pub method: String,
     /// Path and query.
     pub path: String,
+    /// More headers, by name.
+    pub headers: Vec<(String, String)>,
     /// The content type and the body; an empty body is none.
     pub body: (String, String),
     /// Under which name to keep the answer's body (or what is at a JSON pointer in it) as a token.
@@ -164,6 +168,7 @@ impl Place {
         let words: Vec<&str> = text.split_whitespace().collect();
         let place = match words.as_slice() {
             ["apiserver"] => Some(Self::Apiserver),
+            ["kubernetes-service"] => Some(Self::KubernetesService),
             ["apiserver-insecure"] => Some(Self::ApiserverInsecure),
             ["ssh-tunnels"] => Some(Self::SshTunnels),
             ["kubelet", node] => Some(Self::Kubelet((*node).to_owned())),
@@ -178,15 +183,20 @@ impl Place {
             _ => None,
         };
         place.ok_or_else(|| {
-            "apiserver, apiserver-insecure, kubelet NODE, read-only-kubelet NODE, pod NAMESPACE/NAME PORT, \
-             pod-tls NAMESPACE/NAME PORT, ssh-tunnels"
+            "apiserver, kubernetes-service, apiserver-insecure, kubelet NODE, read-only-kubelet NODE, \
+             pod NAMESPACE/NAME PORT, pod-tls NAMESPACE/NAME PORT, ssh-tunnels"
                 .to_owned()
         })
     }
 
     /// Does a client speak TLS there?
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Apiserver | Self::Kubelet(_) | Self::PodTls(..))
+        self.is_api() || matches!(self, Self::Kubelet(_) | Self::PodTls(..))
+    }
+
+    /// Does the apiserver answer there, over TLS?
+    pub(crate) fn is_api(&self) -> bool {
+        matches!(self, Self::Apiserver | Self::KubernetesService)
     }
 }
 

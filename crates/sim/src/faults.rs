@@ -47,7 +47,7 @@ impl Faults {
         for index in self.with_pods(self.machine(machine)) {
             let mut state = self.network.state();
             state.machines[index].crashed = true;
-            state.machines[index].redirects.clear();
+            state.machines[index].translation.clear();
             // Whatever still holds a listener is no more reached through it.
             state.listeners.retain(|(owner, _, _), _| *owner != index);
             for task in std::mem::take(&mut state.machines[index].tasks) {

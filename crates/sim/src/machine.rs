@@ -11,7 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
 use ravelin_host::{
-    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, Redirect, SessionSecret, Task,
+    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret,
+    Task,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -42,6 +43,12 @@ impl Disk for Belongings {
         Ok(())
     }
 
+    fn append(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.entry(name.to_owned()).or_default().extend_from_slice(content);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
@@ -64,10 +71,14 @@ impl SimHost {
     }
 
     async fn connect_tcp(&self, to: SocketAddr) -> io::Result<Connection> {
-        let own = to.ip().is_loopback() || self.addresses().contains(&to.ip());
+        let is_own = |ip: IpAddr| ip.is_loopback() || self.addresses().contains(&ip);
         let mut in_stack = to;
-        if own {
-            in_stack.set_port(self.network.port_in_stack(self.machine, to));
+        if is_own(to.ip()) {
+            // Such packets never leave the stack: what is translated of them is so here.
+            in_stack = self.network.translated_at_home(self.machine, to)?;
+        }
+        if is_own(in_stack.ip()) {
+            in_stack.set_port(self.network.port_in_stack(self.machine, in_stack));
         }
         let mut connection = dial(&self.network, self.machine, in_stack).await?;
         connection.peer = to.into();
@@ -143,7 +154,11 @@ impl Host for SimHost {
     }
 
     fn set_redirects(&self, table: Vec<Redirect>) {
-        self.network.state().machines[self.machine].redirects = table;
+        self.network.state().machines[self.machine].translation.set_services(table);
+    }
+
+    fn set_port_maps(&self, maps: Vec<PortMap>) {
+        self.network.state().machines[self.machine].translation.set_ports(maps);
     }
 
     fn pod(&self, address: IpAddr) -> io::Result<HostRef> {

@@ -10,7 +10,7 @@ use crate::topology::{Machine, Map};
 use crate::trace::{Event, Trace};
 use crate::wire::{Divert, HookSlot, Taps};
 use crate::{Forged, SimConfig};
-use ravelin_host::{Field, Redirect, SessionSecret};
+use ravelin_host::{Field, Flaw, SessionSecret, Translation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +75,8 @@ pub(crate) struct MachineState {
     pub(crate) tasks: Vec<AbortHandle>,
     /// How many tasks were alive when last looked.
     pub(crate) remembered: usize,
-    pub(crate) redirects: Vec<Redirect>,
+    /// The translation of what passes it.
+    pub(crate) translation: Translation,
 }
 
 /// What happens at a time.
@@ -104,7 +105,12 @@ pub(crate) enum Due {
 impl Network {
     pub(crate) fn new(config: SimConfig, map: Map, hosts: Vec<HostId>) -> Self {
         let belongings = map.machines.iter().map(|_| Belongings::default()).collect();
-        let machines = map.machines.iter().map(|_| MachineState::default()).collect();
+        let mut translation = Translation::default();
+        if config.flaws.has(Flaw::HostPortsBeforeServices) {
+            translation.danger_ports_first();
+        }
+        let machine = |_| MachineState { translation: translation.clone(), ..MachineState::default() };
+        let machines = map.machines.iter().map(machine).collect();
         let state = State {
             cell: Arc::from(""),
             cell_number: 0,

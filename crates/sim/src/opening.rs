@@ -1,11 +1,12 @@
 //! A connection's first packet: where it goes, who it seems to come from, and who answers.
 
-use crate::Segment;
+use crate::{Place, Segment};
 use crate::flow::{Both, End, Live, Progress, Way};
 use crate::network::{Due, Network, State};
 use crate::topology::{MASQUERADE_V4, MASQUERADE_V6, Machine, Map};
 use ravelin_entropy::Entropy;
-use ravelin_host::{Redirect, field};
+use ravelin_host::{Opening, Scope, Translated, field};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use turmoil_net::{Packet, TcpFlags, TcpSegment, Transport};
 
@@ -19,6 +20,7 @@ struct Route {
     client: Machine,
     server: Option<Machine>,
     segment: Segment,
+    touched: bool,
     source: IpAddr,
     destination: SocketAddr,
     spoofed: Option<IpAddr>,
@@ -65,27 +67,100 @@ impl Network {
             let segment = server.and_then(|server| self.map.attackers_way(source, server));
             let segment = segment.filter(|_| !martian).ok_or(Nowhere::Lost)?;
             let spoofed = (source != own).then_some(source);
-            return Ok(Route { client, server, segment, source, destination: to, spoofed });
+            let touched = self.map.touches(segment, [Some(client), server]);
+            return Ok(Route { client, server, segment, touched, source, destination: to, spoofed });
         }
-        let redirect = state.redirects(&self.map, client).iter().find(|r| r.from == end.remote);
-        let destination = match redirect {
-            Some(Redirect { to, .. }) if to.is_empty() => return Err(Nowhere::Refused),
-            Some(Redirect { to, .. }) => to[draws.below(to.len() as u64) as usize],
-            None => end.remote,
-        };
-        let server = self.map.owner(destination.ip());
-        let source = match (server == Some(client), own) {
+        let mut leads = Leads { source: own, to: end.remote };
+        // Who has no table of its own passes its node's.
+        let keeper = self.keeper(client);
+        self.pass(&mut state, (keeper, Scope::Opened), &mut leads, draws)?;
+        let mut hops = vec![client];
+        let arrived = self.map.owner(leads.to.ip()).filter(|there| self.is_node(*there) && *there != keeper);
+        if let Some(node) = arrived
+            && self.pass(&mut state, (node, Scope::Arriving), &mut leads, draws)?
+        {
+            hops.push(node);
+        }
+        let server = self.map.owner(leads.to.ip());
+        let is_servers_own = server.is_some() && server == self.map.owner(leads.source);
+        let source = match (is_servers_own, own) {
             (true, IpAddr::V4(_)) => MASQUERADE_V4,
             (true, IpAddr::V6(_)) => MASQUERADE_V6,
-            (false, own) => own,
+            (false, _) => leads.source,
         };
-        let segment = match server {
-            Some(server) if server == client => Some(self.own_segment(client)),
-            Some(server) => self.map.segment(client, server),
-            None => self.map.way_out(client),
-        };
-        let segment = segment.ok_or(Nowhere::Lost)?;
-        Ok(Route { client, server, segment, source, destination, spoofed: None })
+        let (segment, touched) = self.way(&hops, server).ok_or(Nowhere::Lost)?;
+        Ok(Route { client, server, segment, touched, source, destination: leads.to, spoofed: None })
+    }
+
+    /// The segment that a connection is said to pass, and whether the attacker touches it: of a
+    /// connection that a node forwards, the first segment that the attacker touches.
+    fn way(&self, hops: &[Machine], server: Option<Machine>) -> Option<(Segment, bool)> {
+        let stations = hops.iter().map(|hop| Some(*hop)).chain([server]);
+        let mut first = None;
+        for (from, to) in hops.iter().zip(stations.skip(1)) {
+            let segment = match to {
+                Some(to) if to == *from => Some(self.own_segment(to)),
+                Some(to) => self.map.segment(*from, to),
+                None => self.map.way_out(*from),
+            }?;
+            let touched = self.map.touches(segment, [Some(*from), to]);
+            if touched {
+                return Some((segment, true));
+            }
+            first.get_or_insert((segment, false));
+        }
+        first
+    }
+
+    /// Lets a connection pass a machine's translation. False where nothing is translated.
+    fn pass(
+        &self,
+        state: &mut State,
+        (keeper, way): (Machine, Scope),
+        leads: &mut Leads,
+        draws: &mut Entropy,
+    ) -> Result<bool, Nowhere> {
+        let own = &self.map.machines[keeper].addresses;
+        let opening = Opening { client: leads.source, to: leads.to, way, own, now: self.elapsed() };
+        let choose = |many: usize| draws.below(many as u64) as usize;
+        match state.machines[keeper].translation.translate(&opening, choose) {
+            Translated::No => return Ok(false),
+            Translated::Refused => return Err(Nowhere::Refused),
+            Translated::Dropped => return Err(Nowhere::Lost),
+            Translated::To { endpoint, masquerade } => {
+                leads.to = endpoint;
+                let same_family = own.iter().find(|ip| ip.is_ipv4() == leads.source.is_ipv4());
+                if let (true, Some(address)) = (masquerade, same_family) {
+                    leads.source = *address;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where a connection of a machine to one of its own addresses leads.
+    pub(crate) fn translated_at_home(&self, machine: Machine, to: SocketAddr) -> io::Result<SocketAddr> {
+        if self.keeper(machine) != machine {
+            return Ok(to);
+        }
+        let mut state = self.state();
+        let identity = state.identify(&self.map, machine, to);
+        let mut leads = Leads { source: to.ip(), to };
+        match self.pass(&mut state, (machine, Scope::Opened), &mut leads, &mut flow_draws(&identity)) {
+            Ok(_) => Ok(leads.to),
+            Err(Nowhere::Refused) => Err(io::ErrorKind::ConnectionRefused.into()),
+            Err(Nowhere::Lost) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// The machine whose translation a machine's packets pass: its node, or itself.
+    fn keeper(&self, machine: Machine) -> Machine {
+        let node = self.map.node_of(machine);
+        node.and_then(|node| self.map.node(node)).unwrap_or(machine)
+    }
+
+    fn is_node(&self, machine: Machine) -> bool {
+        matches!(self.map.place(machine), Place::Node(_))
     }
 
     /// Where a connection to oneself by way of translation passes.
@@ -122,7 +197,7 @@ impl Network {
             server_end,
             on_wire: Both::new(route.destination, server_end.remote),
             segment: route.segment,
-            touched: self.map.touches(route.segment, [Some(route.client), route.server]),
+            touched: route.touched,
             identity,
             draws,
             draws_cell: state.cell_number,
@@ -185,6 +260,12 @@ pub(crate) fn flow_draws(identity: &str) -> Entropy {
     ravelin_entropy::stream(&["network", identity])
 }
 
+/// Where a connection leads by now, and from where it seems to come.
+struct Leads {
+    source: IpAddr,
+    to: SocketAddr,
+}
+
 /// Why a first packet has no flow.
 enum Nowhere {
     Refused,
@@ -197,15 +278,5 @@ impl State {
         let count = self.opened.entry((client, to)).or_insert(0);
         *count += 1;
         format!("{}\0{}\0{to}\0{count}", self.cell, map.name(client))
-    }
-
-    /// The table that a machine's packets pass: its node's, or its own.
-    fn redirects(&self, map: &Map, machine: Machine) -> &[Redirect] {
-        let node = map.node_of(machine);
-        let keeper = match node {
-            Some(node) => (0..map.machines.len()).find(|index| map.place(*index) == crate::Place::Node(node)),
-            None => Some(machine),
-        };
-        keeper.map_or(&[], |keeper| &self.machines[keeper].redirects)
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod held;
+mod translated;
 
 type Scenario<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -176,9 +177,9 @@ fn a_service_address_leads_to_its_endpoint() {
             let peers = echo(&world, "control-plane", APISERVER).await;
             let own = echo(&world, "pod-1", "10.244.1.2:80").await;
             world.host("node-1").set_redirects(vec![
-                Redirect { from: at("10.96.0.1:443"), to: vec![at(APISERVER)] },
-                Redirect { from: at("10.96.0.2:80"), to: vec![at("10.244.1.2:80")] },
-                Redirect { from: at("10.96.0.3:80"), to: vec![] },
+                Redirect::new(at("10.96.0.1:443"), vec![at(APISERVER)]),
+                Redirect::new(at("10.96.0.2:80"), vec![at("10.244.1.2:80")]),
+                Redirect::new(at("10.96.0.3:80"), vec![]),
             ]);
             for from in ["node-1", "pod-1"] {
                 let mut connection = connect(&world, from, "10.96.0.1:443").await.unwrap();

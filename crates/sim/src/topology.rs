@@ -111,6 +111,7 @@ pub(crate) struct Map {
     pub(crate) machines: Vec<MachineSpec>,
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
     owners: BTreeMap<IpAddr, Machine>,
+    nodes: BTreeMap<u32, Machine>,
     pub(crate) attacker: Option<Machine>,
     untrusted: Untrusted,
     on_path: bool,
@@ -142,7 +143,13 @@ impl Map {
                 return Err("there is one attacker's machine at most".to_owned());
             }
         }
+        let places = topology.machines.iter().enumerate();
+        let nodes = places.filter_map(|(index, machine)| match machine.place {
+            Place::Node(node) => Some((node, index)),
+            _ => None,
+        });
         let mut map = Self {
+            nodes: nodes.collect(),
             owners,
             attacker,
             untrusted: config.untrusted,
@@ -192,6 +199,11 @@ impl Map {
             Place::Node(node) | Place::Pod { node } => Some(node),
             Place::ControlPlane | Place::Access | Place::Attacker => None,
         }
+    }
+
+    /// The machine of a node.
+    pub(crate) fn node(&self, number: u32) -> Option<Machine> {
+        self.nodes.get(&number).copied()
     }
 
     /// The segment between two machines, the untrusted one where there are several. `None` where

@@ -10,6 +10,7 @@ mod connection;
 pub mod danger;
 pub mod egress;
 mod server;
+mod spaced;
 mod tls;
 
 pub use body::{Body, BodyError, BoxError, collect};

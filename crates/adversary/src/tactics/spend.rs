@@ -1,6 +1,6 @@
 //! What was captured is used: at the apiserver, and at every kubelet.
 
-use super::join;
+use super::{certify, join};
 use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
@@ -120,7 +120,7 @@ async fn use_everywhere(notes: &Notes<'_>, target: &Target, held: &Held) {
     let at_apiserver = match held.secret {
         Secret::Token(_) => target.apiserver_ask.clone(),
         // A node sees the requests of all others (the node authorizer's rules).
-        Secret::Certificate(_) => Ask::get(join::REQUESTS, "every signing request"),
+        Secret::Certificate(_) => Ask::get(certify::REQUESTS, "every signing request"),
     };
     let pods = Ask::get("/pods", "the node's pods");
     let at_kubelets = target.kubelets.iter().map(|kubelet| (*kubelet, pods.clone()));

@@ -15,7 +15,8 @@ use serde_json::Value;
 /// Tokens in the client's name that the attacker made itself.
 pub struct ForgedToken;
 
-/// Genuine tokens of the client's that have expired, or are for somebody else.
+/// Genuine tokens of the client's that have expired, are for somebody else, or whose pod or node is
+/// gone.
 pub struct StaleToken;
 
 /// A token to present, what it is, and what must refuse it.
@@ -56,6 +57,8 @@ impl Tactic for StaleToken {
                 Stale::OtherAudience => {
                     ("a token of the client's for another audience", Protection::TokenAudience)
                 }
+                Stale::PodGone => ("a token of a pod that is gone", Protection::TokenBinding),
+                Stale::NodeGone => ("a token of a node that is gone", Protection::TokenBinding),
             };
             present(&notes, target, &Presented { token: token.clone(), what, by }).await;
         }

@@ -1,20 +1,29 @@
-//! Admission: what a write must still pass after it was authorized.
-//!
-//! `NodeRestriction` runs where it is enabled; `NamespaceLifecycle` and `ServiceAccount` always,
-//! as Kubernetes enables them by default. The plugins for certificates are with their resource.
+//! Admission: what a write must still pass after it was authorized. A plugin runs if the
+//! configuration names it.
 
+mod certificates;
+mod external_ips;
+mod namespace_lifecycle;
 mod service_account;
+
+pub(crate) use certificates::{may_approve, may_sign, restrict_subject};
 
 use crate::resources::Target;
 use crate::server::Server;
 use ravelin_api::{Status, object};
 pub(crate) use ravelin_auth::node_restriction::Operation;
-use ravelin_auth::node_restriction::{self, Write};
-use ravelin_auth::{Lookup, UserInfo};
+use ravelin_auth::node_restriction::{self, Known, Write};
+use ravelin_auth::{Attributes, UserInfo};
 use ravelin_host::Flaw;
 use serde_json::Value;
 
+const CERTIFICATE_APPROVAL: &str = "CertificateApproval";
+const CERTIFICATE_SIGNING: &str = "CertificateSigning";
+const CERTIFICATE_SUBJECT_RESTRICTION: &str = "CertificateSubjectRestriction";
+const DENY_SERVICE_EXTERNAL_IPS: &str = "DenyServiceExternalIPs";
+const NAMESPACE_LIFECYCLE: &str = "NamespaceLifecycle";
 const NODE_RESTRICTION: &str = "NodeRestriction";
+const SERVICE_ACCOUNT: &str = "ServiceAccount";
 
 /// A write that somebody wants.
 #[derive(Clone, Copy)]
@@ -25,12 +34,24 @@ pub(crate) struct Change<'a> {
     pub(crate) operation: Operation,
 }
 
+impl Change<'_> {
+    /// 403, as admission names what may have no name yet (`apiserver/pkg/admission/errors.go`).
+    fn refuse<T>(&self, object: &Value, why: &str) -> Result<T, Status> {
+        let own = self.target.name.as_str();
+        let names = [own, object::name(object), object::text(object, "metadata.generateName"), "Unknown"];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        Err(Status::forbidden(self.target.group_resource(), name, why))
+    }
+}
+
 /// Admits a new object, and completes it.
 pub(crate) fn before_create(server: &Server, change: &Change<'_>, new: &mut Value) -> Result<(), Status> {
-    if change.target.resource.plural == "pods" && change.subresource.is_empty() {
+    let target = change.target;
+    if runs(server, SERVICE_ACCOUNT) && target.resource.plural == "pods" && change.subresource.is_empty() {
         service_account::admit(server, change, new)?;
     }
-    node_restriction(server, change, (Some(new), None))
+    node_restriction(server, change, (Some(new), None))?;
+    external_ips(server, change, (new, None))
 }
 
 /// Admits a changed object.
@@ -40,28 +61,41 @@ pub(crate) fn before_update(
     new: &Value,
     present: &Value,
 ) -> Result<(), Status> {
-    node_restriction(server, change, (Some(new), Some(present)))
+    node_restriction(server, change, (Some(new), Some(present)))?;
+    external_ips(server, change, (new, Some(present)))
 }
 
 /// Admits a deletion.
 pub(crate) fn before_delete(server: &Server, change: &Change<'_>, present: &Value) -> Result<(), Status> {
+    if runs(server, NAMESPACE_LIFECYCLE) && change.target.resource.plural == "namespaces" {
+        namespace_lifecycle::may_be_deleted(change.target)?;
+    }
     node_restriction(server, change, (None, Some(present)))
 }
 
 /// New objects need a namespace that exists and is not being deleted.
 pub(crate) fn namespace_is_open(server: &Server, target: &Target) -> Result<(), Status> {
-    let name = target.scope();
-    if name.is_empty() {
+    if !runs(server, NAMESPACE_LIFECYCLE) {
         return Ok(());
     }
-    let resource = ravelin_api::GroupResource { group: "", resource: "namespaces" };
-    let namespace = server.store.core("namespaces", "", name);
-    let namespace = namespace.ok_or_else(|| Status::not_found(resource, name))?;
-    if object::is_terminating(&namespace) {
-        let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        return Err(target.forbidden(&why));
+    namespace_lifecycle::is_open(server, target)
+}
+
+fn runs(server: &Server, plugin: &str) -> bool {
+    server.config.admission.iter().any(|named| named == plugin)
+}
+
+fn external_ips(
+    server: &Server,
+    change: &Change<'_>,
+    (new, present): (&Value, Option<&Value>),
+) -> Result<(), Status> {
+    let concerned = change.target.resource.plural == "services" && change.subresource.is_empty();
+    let flawed = server.host.flaws().has(Flaw::ApiserverAllowsExternalIps);
+    if !concerned || flawed || !runs(server, DENY_SERVICE_EXTERNAL_IPS) {
+        return Ok(());
     }
-    Ok(())
+    external_ips::admit(change, new, present)
 }
 
 fn node_restriction(
@@ -69,8 +103,9 @@ fn node_restriction(
     change: &Change<'_>,
     (object, old): (Option<&Value>, Option<&Value>),
 ) -> Result<(), Status> {
-    let runs = server.config.admission.iter().any(|plugin| plugin == NODE_RESTRICTION);
-    if !runs || server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
+    let flaws = server.host.flaws();
+    let flawed = flaws.has(Flaw::ApiserverAllowsEveryone) || flaws.has(Flaw::ApiserverIgnoresNodeRestriction);
+    if flawed || !runs(server, NODE_RESTRICTION) {
         return Ok(());
     }
     let created = change.operation == Operation::Create && change.subresource.is_empty();
@@ -84,5 +119,8 @@ fn node_restriction(
         object,
         old,
     };
-    node_restriction::admit(&write, server.store.as_ref(), server.config.kubernetes_version)
+    let may = |asked: &Attributes| server.authorization.decide(server, asked).is_allowed();
+    let known =
+        Known { objects: server.store.as_ref(), may: &may, version: server.config.kubernetes_version };
+    node_restriction::admit(&write, &known)
 }

@@ -1,11 +1,15 @@
-//! Bodies of requests, read into objects of the kind that the path names.
+//! Bodies of requests, read into objects of the kind that the path names: JSON and protobuf, with
+//! Kubernetes' words for what is wrong with them (`apiserver/pkg/endpoints/handlers/rest.go`).
 
-use super::Target;
+use super::options::WriteOptions;
+use super::{Target, registered};
+use crate::answer;
+use crate::negotiate::MEDIA_TYPES;
 use crate::server::Asked;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use ravelin_api::{Query, Status, object};
-use ravelin_transport::{Body, BodyError, collect};
+use http::header::CONTENT_TYPE;
+use ravelin_api::{BadProtobuf, Enveloped, Status, Typed, Untyped};
+use ravelin_transport::{Body, BodyError, Response, collect};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -13,6 +17,41 @@ use std::time::Duration;
 pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// How much of a body that cannot be read is told (`summarizeData`).
+const MAX_SUMMARY_BYTES: usize = 30;
+
+/// What is done with fields that a kind does not know (`fieldValidation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyForm {
+    /// JSON, also where YAML was announced: every JSON text is one.
+    Json,
+    Protobuf,
+}
+
+/// An object from a body.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) object: Value,
+    /// What its author is warned of.
+    pub(crate) warnings: Vec<String>,
+    /// What the request's options say.
+    pub(crate) options: WriteOptions,
+}
+
+impl Given {
+    /// The answer, with the warnings in its headers.
+    pub(crate) fn warn(&self, answer: Response) -> Response {
+        answer::with_warnings(answer, &self.warnings)
+    }
+}
 
 /// The whole body.
 pub(super) async fn bytes(body: Body) -> Result<Bytes, Status> {
@@ -24,93 +63,145 @@ pub(super) async fn bytes(body: Body) -> Result<Bytes, Status> {
     }
 }
 
-/// Refuses a caller who cannot read the JSON that everything here is answered in.
-pub(super) fn check_accept(asked: &Asked) -> Result<(), Status> {
-    let accepted: Vec<&str> = asked
-        .headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    let plain = |range: &&str| {
-        let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let json = matches!(
-            media_type.trim().to_ascii_lowercase().as_str(),
-            "" | "application/json" | "application/*" | "*/*"
-        );
-        // Tables and other views of objects are asked for by parameters.
-        json && !parameters.split(';').any(|parameter| parameter.trim().starts_with("as="))
-    };
-    if accepted.is_empty() || accepted.iter().any(plain) {
-        return Ok(());
-    }
-    Err(Status::not_acceptable("406: Not Acceptable\n\nAvailable representations: application/json"))
-}
-
 /// The media type of a request's body, without parameters.
 pub(super) fn media_type(asked: &Asked) -> String {
     let header = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = header.unwrap_or("application/json").split(';').next().unwrap_or_default();
+    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default();
     media_type.trim().to_ascii_lowercase()
 }
 
-/// The object in the body: JSON, of the target's kind. `kind` and `apiVersion` may be missing.
-pub(super) async fn object(asked: &mut Asked, target: &Target) -> Result<Value, Status> {
-    if media_type(asked) != "application/json" {
-        return Err(Status::unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json",
-        ));
+/// How the body is written.
+///
+/// # Errors
+/// 415 where it is in none of the forms that are read.
+pub(super) fn form(asked: &Asked) -> Result<BodyForm, Status> {
+    match media_type(asked).as_str() {
+        "" | "application/json" | "application/yaml" => Ok(BodyForm::Json),
+        "application/vnd.kubernetes.protobuf" => Ok(BodyForm::Protobuf),
+        _ => Err(Status::unsupported_media_type(&format!(
+            "the body of the request was in an unknown format - accepted media types include: {MEDIA_TYPES}"
+        ))),
     }
+}
+
+/// The object in the body, of the target's kind, and what the request's options say. `kind` and
+/// `apiVersion` may be missing.
+pub(super) async fn read(asked: &mut Asked, kind: (&str, &str), options: &str) -> Result<Given, Status> {
+    let form = form(asked)?;
     let bytes = bytes(asked.take_body()).await?;
-    decode(&bytes, target.resource.kind, &target.resource.api_version())
-}
-
-/// Reads an object of a kind.
-pub(super) fn decode(bytes: &[u8], kind: &str, api_version: &str) -> Result<Value, Status> {
-    let unrecognized = |why: &str| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {why}"
-        ))
+    let options = WriteOptions::read(&asked.query, options)?;
+    let Typed { object, findings } = match form {
+        BodyForm::Json => from_json(&bytes, kind, options.validation)?,
+        BodyForm::Protobuf => from_protobuf(&bytes, kind)?,
     };
-    let mut value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        let why = if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
-        unrecognized(&why)
-    })?;
-    if !value.is_object() {
-        return Err(unrecognized("json: cannot unmarshal into Go value of type struct"));
-    }
-    if value.get("metadata").is_some_and(|metadata| !metadata.is_object() && !metadata.is_null()) {
-        return Err(Status::bad_request(format!(
-            "{kind} in version \"v1\" cannot be handled as a {kind}: json: cannot unmarshal metadata into Go struct"
-        )));
-    }
-    let (given_kind, given_version) = (object::kind(&value), object::api_version(&value));
-    if !given_kind.is_empty() && given_kind != kind {
-        return Err(Status::bad_request(format!(
-            "{given_kind} in version \"{version}\" cannot be handled as a {kind}: converting to ({kind}): unknown conversion",
-            version = given_version.rsplit('/').next().unwrap_or_default(),
-        )));
-    }
-    if !given_version.is_empty() && given_version != api_version {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    value["kind"] = json!(kind);
-    value["apiVersion"] = json!(api_version);
-    Ok(value)
+    let warnings = if options.validation == Validation::Warn { findings } else { Vec::new() };
+    Ok(Given { object, warnings, options })
 }
 
-/// Is nothing to be stored? An unknown value of `dryRun` is refused.
-pub(super) fn dry_run(query: &Query, options_kind: &str) -> Result<bool, Status> {
-    match query.first("dryRun") {
-        None | Some("") => Ok(false),
-        Some("All") => Ok(true),
-        Some(other) => {
-            let message = format!("Unsupported value: [\"{other}\"]: supported values: \"All\"");
-            let kind = ravelin_api::GroupResource { group: "meta.k8s.io", resource: options_kind };
-            Err(Status::invalid(kind, "", vec![super::cause("FieldValueNotSupported", "dryRun", message)]))
+/// The object in the body, of the target's kind.
+pub(super) async fn object(asked: &mut Asked, target: &Target) -> Result<Value, Status> {
+    let (version, kind) = (target.resource.api_version(), target.resource.kind);
+    read(asked, (&version, kind), "CreateOptions").await.map(|given| given.object)
+}
+
+/// Reads JSON as an object of a kind, given as `apiVersion` and `kind`.
+pub(super) fn from_json(bytes: &[u8], expected: (&str, &str), how: Validation) -> Result<Typed, Status> {
+    let unrecognized = |why: &str| unrecognized(expected.1, why, bytes);
+    let parse_error = |why: &str| unrecognized(&format!("couldn't get version/kind; json parse error: {why}"));
+    let given = Untyped::read(bytes).map_err(|why| parse_error(&why))?;
+    if !matches!(given.go_kind(), "object" | "null") {
+        return Err(parse_error(&format!(
+            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            given.go_kind()
+        )));
+    }
+    let text = |name: &str| {
+        given.text(name).map(str::to_owned).map_err(|other| {
+            parse_error(&format!(
+                "json: cannot unmarshal {other} into Go struct field .{name} of type string"
+            ))
+        })
+    };
+    let (version, kind) = (text("apiVersion")?, text("kind")?);
+    let named = check_kind((&version, &kind), expected)?;
+    let cannot = |why: &str| cannot_be_handled(&named, expected.1, why);
+    let mut typed = given.of_kind(expected.0, expected.1).map_err(|why| cannot(&why))?;
+    if how == Validation::Strict && !typed.findings.is_empty() {
+        return Err(cannot(&format!("strict decoding error: {}", typed.findings.join(", "))));
+    }
+    name_kind(&mut typed.object, expected);
+    Ok(typed)
+}
+
+fn from_protobuf(bytes: &[u8], expected: (&str, &str)) -> Result<Typed, Status> {
+    let opened = Enveloped::open(bytes).map_err(|bad| match bad {
+        BadProtobuf::Prefix if bytes.is_empty() => unrecognized(expected.1, "empty data", bytes),
+        bad => unrecognized(expected.1, &bad.to_string(), bytes),
+    })?;
+    let named = check_kind((&opened.api_version, &opened.kind), expected)?;
+    let read = opened.read(expected.0, expected.1);
+    let object = read.map_err(|bad| cannot_be_handled(&named, expected.1, &bad.to_string()))?;
+    let object = object.ok_or_else(|| unrecognized(expected.1, "its fields are not known here", bytes))?;
+    Ok(Typed { object, findings: Vec::new() })
+}
+
+fn name_kind(object: &mut Value, (version, kind): (&str, &str)) {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    object["kind"] = json!(kind);
+    object["apiVersion"] = json!(version);
+}
+
+/// 400 for data of no known kind.
+fn unrecognized(kind: &str, why: &str, bytes: &[u8]) -> Status {
+    let summary = summary(bytes);
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({summary})"
+    ))
+}
+
+fn summary(bytes: &[u8]) -> String {
+    let (shown, more) = match bytes.get(..MAX_SUMMARY_BYTES) {
+        Some(shown) if bytes.len() > MAX_SUMMARY_BYTES => (shown, " ..."),
+        _ => (bytes, ""),
+    };
+    match bytes.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(shown)),
+        Some(_) => {
+            let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
         }
     }
+}
+
+/// 400 for data of a kind, given as `(version, kind)`, that does not become what is wanted.
+fn cannot_be_handled((version, kind): &(String, String), expected: &str, why: &str) -> Status {
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {expected}: {why}"))
+}
+
+/// Is the named kind the expected one? What is not named is taken from it. Gives back the version
+/// (without the group) and the kind, as errors name them.
+fn check_kind(given: (&str, &str), expected: (&str, &str)) -> Result<(String, String), Status> {
+    let (version, kind) = match given {
+        ("", "") => expected,
+        (version, "") => (version, expected.1),
+        ("", kind) => (expected.0, kind),
+        both => both,
+    };
+    let short = version.rsplit('/').next().unwrap_or_default().to_owned();
+    let named = (short, kind.to_owned());
+    if (version, kind) == expected {
+        return Ok(named);
+    }
+    if !registered::is_registered(version, kind) {
+        let why = format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        );
+        return Err(cannot_be_handled(&named, expected.1, &why));
+    }
+    let (version, internal) = (&named.0, registered::internal_package(expected.0));
+    let why = format!("converting ({version}.{kind}) to ({internal}.{}): unknown conversion", expected.1);
+    Err(cannot_be_handled(&named, expected.1, &why))
 }

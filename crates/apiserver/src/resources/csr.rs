@@ -1,19 +1,17 @@
-//! Certificate signing requests: who asks is set by the server, who may approve and sign is
-//! checked per signer.
-//!
-//! Upstream these are the strategy of `pkg/registry/certificates` and the admission plugins
-//! `CertificateApproval`, `CertificateSigning` and `CertificateSubjectRestriction`.
+//! CertificateSigningRequests: what the server writes into them, and what it refuses
+//! (`pkg/registry/certificates/certificates/strategy.go`,
+//! `pkg/apis/certificates/validation/validation.go`). Who may approve and sign is asked of admission.
 
 use super::{Target, cause};
-use crate::admit::Change;
+use crate::admit::{self, Change};
 use crate::server::Server;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ravelin_api::object;
 use ravelin_api::{Cause, Status, time};
-use ravelin_auth::Attributes;
-use ravelin_pki::SigningRequest;
+use ravelin_pki::{RequestRefused, SigningRequest};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const USAGES: [&str; 23] = [
     "any",
@@ -40,12 +38,15 @@ const USAGES: [&str; 23] = [
     "signing",
     "timestamping",
 ];
-/// The shortest life that may be asked for (`MinCertificateExpirationSeconds`).
+/// The shortest life that may be asked for.
 const MIN_EXPIRATION_SECONDS: i64 = 600;
-const APISERVER_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+/// The conditions that, once there, stay, and are `True`.
+const DECISIONS: [&str; 3] = ["Approved", "Denied", "Failed"];
+const CONDITIONS: &str = "status.conditions";
 
-/// Writes into a new request who makes it, and checks what it asks for.
-pub(super) fn prepare_create(change: &Change<'_>, new: &mut Value) -> Result<(), Status> {
+/// Writes into a new request who makes it, and checks what it asks for. Nobody makes one that is
+/// approved already.
+pub(super) fn prepare_create(server: &Server, change: &Change<'_>, new: &mut Value) -> Result<(), Status> {
     let spec = object::section_mut(new, "spec");
     for field in ["username", "uid", "groups", "extra"] {
         spec.remove(field);
@@ -59,93 +60,103 @@ pub(super) fn prepare_create(change: &Change<'_>, new: &mut Value) -> Result<(),
         spec.insert("extra".into(), json!(change.user.extra));
     }
     new["status"] = json!({});
-    let causes = causes(new);
-    if !causes.is_empty() {
-        return Err(change.target.invalid(causes));
+    let request = request_of(new);
+    let causes = causes(new, request.as_ref().err());
+    match request {
+        Ok(request) if causes.is_empty() => admit::restrict_subject(server, change, (new, &request)),
+        _ => Err(change.target.invalid(causes)),
     }
-    let masters = request_of(new).is_ok_and(|request| {
-        request.subject.organizations.iter().any(|organization| organization == "system:masters")
-    });
-    if object::text(new, "spec.signerName") == APISERVER_CLIENT && masters {
-        let why = format!("use of {APISERVER_CLIENT} signer with system:masters group is not allowed");
-        return Err(change.target.forbidden(&why));
-    }
-    Ok(())
 }
 
 fn request_of(csr: &Value) -> Result<SigningRequest, String> {
     let encoded = object::text(csr, "spec.request");
     let pem = STANDARD.decode(encoded).ok().and_then(|pem| String::from_utf8(pem).ok());
-    match pem {
-        Some(pem) if pem.contains("-----BEGIN CERTIFICATE REQUEST-----") => {
-            SigningRequest::parse(&pem).map_err(|refused| refused.to_string())
-        }
-        _ => Err("PEM block type must be CERTIFICATE REQUEST".to_owned()),
-    }
+    let pem = pem.filter(|pem| pem.contains("-----BEGIN CERTIFICATE REQUEST-----"));
+    let pem = pem.ok_or_else(|| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
+    SigningRequest::parse(&pem).map_err(|refused| match refused {
+        // Go's words for a signature of the one kind of key that is read here.
+        RequestRefused::Signature => "x509: ECDSA verification failure".to_owned(),
+        other => other.to_string(),
+    })
 }
 
-fn causes(csr: &Value) -> Vec<Cause> {
+fn causes(csr: &Value, bad_request: Option<&String>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    if let Err(why) = request_of(csr) {
-        let message = format!("Invalid value: {:?}: {why}", object::text(csr, "spec.request"));
-        causes.push(cause("FieldValueInvalid", "spec.request", message));
+    if let Some(why) = bad_request {
+        let given = object::at(csr, "spec.request").unwrap_or(&Value::Null);
+        causes.push(invalid("spec.request", given, why));
     }
     let usages = object::list(csr, "spec.usages");
     if usages.is_empty() {
-        causes.push(cause(
-            "FieldValueRequired",
-            "spec.usages",
-            "Required value: usages are required for certificatesigningrequests",
-        ));
+        causes.push(required("spec.usages"));
     }
     for (i, usage) in usages.iter().enumerate() {
         if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {
-            let supported = USAGES.map(|usage| format!("{usage:?}")).join(", ");
-            let message = format!("Unsupported value: {usage}: supported values: {supported}");
-            causes.push(cause("FieldValueNotSupported", &format!("spec.usages[{i}]"), message));
+            causes.push(unsupported(&format!("spec.usages[{i}]"), usage, &USAGES));
         }
     }
-    causes.extend(signer_cause(object::text(csr, "spec.signerName")));
+    for (i, usage) in usages.iter().enumerate() {
+        if usages[..i].contains(usage) {
+            causes.push(duplicate(&format!("spec.usages[{i}]"), usage));
+        }
+    }
+    causes.extend(signer_causes(object::text(csr, "spec.signerName")));
     let seconds = object::at(csr, "spec.expirationSeconds").and_then(Value::as_i64);
-    if seconds.is_some_and(|seconds| seconds < MIN_EXPIRATION_SECONDS) {
-        let message = "Invalid value: may not specify a duration less than 600 seconds (10 minutes)";
-        causes.push(cause("FieldValueInvalid", "spec.expirationSeconds", message));
+    if let Some(seconds) = seconds.filter(|seconds| *seconds < MIN_EXPIRATION_SECONDS) {
+        let why = "may not specify a duration less than 600 seconds (10 minutes)";
+        causes.push(invalid("spec.expirationSeconds", &json!(seconds), why));
     }
     causes
 }
 
-fn signer_cause(signer: &str) -> Option<Cause> {
-    let message = match signer {
-        "" => return Some(cause("FieldValueRequired", "spec.signerName", "Required value")),
-        "kubernetes.io/legacy-unknown" => "the legacy signerName is not allowed via this API version",
-        _ => match signer.split_once('/') {
-            Some((domain, path)) if domain.contains('.') && !path.is_empty() => return None,
-            _ => "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-        },
+/// `ValidateSignerName` (`pkg/apis/core/validation/names.go`).
+fn signer_causes(signer: &str) -> Vec<Cause> {
+    const FIELD: &str = "spec.signerName";
+    if signer.is_empty() {
+        return vec![required(FIELD)];
+    }
+    if signer == "kubernetes.io/legacy-unknown" {
+        return vec![invalid(FIELD, &json!(signer), "the legacy signerName is not allowed via this API version")];
+    }
+    let Some((domain, path)) = signer.split_once('/').filter(|(_, path)| !path.contains('/')) else {
+        let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        return vec![invalid(FIELD, &json!(signer), why)];
     };
-    Some(cause("FieldValueInvalid", "spec.signerName", format!("Invalid value: {signer:?}: {message}")))
+    let mut causes = Vec::new();
+    let faulty = |labels: &str, faults: fn(&str) -> Vec<String>| {
+        labels.split('.').map(|label| (label.to_owned(), faults(label))).find(|(_, faults)| !faults.is_empty())
+    };
+    for (segment, found) in
+        [(domain, faulty(domain, super::name::label)), (path, faulty(path, super::name::subdomain))]
+    {
+        let (label, faults) = found.unwrap_or_default();
+        for fault in faults {
+            let why = format!("validating label {label:?}: {fault}");
+            causes.push(invalid(FIELD, &json!(segment), &why));
+        }
+        if segment == domain && !domain.contains('.') {
+            let why = "should be a domain with at least two segments separated by dots";
+            causes.push(invalid(FIELD, &json!(domain), why));
+        }
+    }
+    causes
 }
 
-/// An approval changes the conditions and nothing else.
+/// An approval changes the conditions and nothing else of the request.
 pub(super) fn prepare_approval(
     server: &Server,
     change: &Change<'_>,
     new: &mut Value,
     present: &Value,
 ) -> Result<(), Status> {
-    let mut conditions = object::at(new, "status.conditions").cloned().unwrap_or_else(|| json!([]));
-    let now = time::format(server.host.now());
-    for condition in conditions.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-        for field in ["lastUpdateTime", "lastTransitionTime"] {
-            if condition.get(field).is_none_or(Value::is_null) {
-                condition.insert(field.to_owned(), json!(now));
-            }
-        }
-    }
-    *new = present.clone();
-    object::section_mut(new, "status").insert("conditions".into(), conditions);
-    may_use_signer(server, change, present, "approve")?;
-    check_conditions(change.target, new, present)
+    let mut conditions = conditions_in(new);
+    add_times(&mut conditions, (present, &time::format(server.host.now())));
+    let mut status = present.get("status").cloned().unwrap_or_else(|| json!({}));
+    status["conditions"] = json!(conditions);
+    keep_spec(new, present);
+    new["status"] = status;
+    check_update(change.target, (new, present), Vec::new())?;
+    admit::may_approve(server, change, present)
 }
 
 /// A signer sets the certificate (and says when it failed); approving is not its business.
@@ -155,90 +166,164 @@ pub(super) fn prepare_status(
     new: &mut Value,
     present: &Value,
 ) -> Result<(), Status> {
-    let status = new.get("status").cloned().unwrap_or_else(|| json!({}));
-    *new = present.clone();
-    new["status"] = status;
-    let certificate = |csr: &Value| object::text(csr, "status.certificate").to_owned();
-    let failed_now = conditions_of(new, "Failed") != conditions_of(present, "Failed");
-    if certificate(new) != certificate(present) || failed_now {
-        may_use_signer(server, change, present, "sign")?;
+    let mut conditions = conditions_in(new);
+    for kind in ["Approved", "Denied"] {
+        keep_decisions(&mut conditions, (present, kind));
     }
-    for decided in ["Approved", "Denied"] {
-        if conditions_of(new, decided) != conditions_of(present, decided) {
-            let message = format!("Forbidden: updates may not change a condition of type \"{decided}\"");
-            let causes = vec![cause("FieldValueForbidden", "status.conditions", message)];
-            return Err(change.target.invalid(causes));
-        }
-    }
-    check_conditions(change.target, new, present)?;
-    check_certificate(change.target, &certificate(new), &certificate(present))
-}
-
-fn check_certificate(target: &Target, new: &str, present: &str) -> Result<(), Status> {
-    if new == present {
-        return Ok(());
-    }
-    let message = if !present.is_empty() {
-        "Forbidden: updates may not modify existing certificate content".to_owned()
+    add_times(&mut conditions, (present, &time::format(server.host.now())));
+    keep_spec(new, present);
+    if conditions.is_empty() {
+        object::section_mut(new, "status").remove("conditions");
     } else {
-        let pem = STANDARD.decode(new).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
-        if pem.contains("-----BEGIN CERTIFICATE-----") {
-            return Ok(());
-        }
-        "Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block".to_owned()
-    };
-    let reason = if present.is_empty() { "FieldValueInvalid" } else { "FieldValueForbidden" };
-    Err(target.invalid(vec![cause(reason, "status.certificate", message)]))
-}
-
-fn conditions_of<'a>(csr: &'a Value, kind: &str) -> Vec<&'a Value> {
-    let conditions = object::list(csr, "status.conditions").iter();
-    conditions.filter(|condition| object::text(condition, "type") == kind).collect()
-}
-
-fn check_conditions(target: &Target, new: &Value, present: &Value) -> Result<(), Status> {
-    let field = "status.conditions";
-    for (i, condition) in object::list(new, field).iter().enumerate() {
-        let status = object::text(condition, "status");
-        let decides = matches!(object::text(condition, "type"), "Approved" | "Denied" | "Failed");
-        if decides && status != "True" {
-            let message = format!("Unsupported value: {status:?}: supported values: \"True\"");
-            let field = format!("{field}[{i}].status");
-            return Err(target.invalid(vec![cause("FieldValueNotSupported", &field, message)]));
+        object::section_mut(new, "status").insert("conditions".into(), json!(conditions));
+    }
+    let mut causes = Vec::new();
+    for kind in ["Approved", "Denied"] {
+        let (count, before) = (of_kind(new, kind).len(), of_kind(present, kind).len());
+        if count > before {
+            let why = format!("updates may not add a condition of type \"{kind}\"");
+            causes.push(forbidden(CONDITIONS, &why));
         }
     }
-    for kind in ["Approved", "Denied", "Failed"] {
-        if !conditions_of(present, kind).is_empty() && conditions_of(new, kind).is_empty() {
-            let message = format!("Forbidden: updates may not remove a condition of type \"{kind}\"");
-            return Err(target.invalid(vec![cause("FieldValueForbidden", field, message)]));
-        }
+    let certificate = |csr: &Value| object::text(csr, "status.certificate").to_owned();
+    let (certificate, before) = (certificate(new), certificate(present));
+    let changed = certificate != before;
+    if changed && !before.is_empty() {
+        causes.push(forbidden("status.certificate", "updates may not modify existing certificate content"));
     }
-    if !conditions_of(new, "Approved").is_empty() && !conditions_of(new, "Denied").is_empty() {
-        let message = "Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive";
-        return Err(target.invalid(vec![cause("FieldValueInvalid", field, message)]));
+    if let Some(why) = bad_certificate(&certificate).filter(|_| changed) {
+        causes.insert(0, invalid("status.certificate", &json!("<certificate data>"), why));
+    }
+    check_update(change.target, (new, present), causes)?;
+    if changed || conditions_in(new) != conditions_in(present) {
+        return admit::may_sign(server, change, present);
     }
     Ok(())
 }
 
-/// May the user approve (or sign) what this signer signs? By its name, or by its whole domain.
-fn may_use_signer(server: &Server, change: &Change<'_>, csr: &Value, verb: &str) -> Result<(), Status> {
-    let signer = object::text(csr, "spec.signerName");
-    let domain = signer.split_once('/').map_or(signer, |(domain, _)| domain);
-    let allowed = [signer.to_owned(), format!("{domain}/*")].into_iter().any(|name| {
-        let attributes = Attributes {
-            user: change.user.clone(),
-            verb: verb.to_owned(),
-            group: "certificates.k8s.io".to_owned(),
-            version: "*".to_owned(),
-            resource: "signers".to_owned(),
-            name,
-            resource_request: true,
-            ..Attributes::default()
-        };
-        server.authorization.decide(server, &attributes).is_allowed()
-    });
-    if allowed {
-        return Ok(());
+fn keep_spec(new: &mut Value, present: &Value) {
+    match present.get("spec") {
+        Some(spec) => new["spec"] = spec.clone(),
+        None => drop(new.as_object_mut().map(|members| members.remove("spec"))),
     }
-    Err(change.target.forbidden(&format!("user not permitted to {verb} requests with signerName {signer:?}")))
+}
+
+fn conditions_in(csr: &Value) -> Vec<Value> {
+    object::list(csr, CONDITIONS).to_vec()
+}
+
+/// Decisions that are there stay as they are, where there are as many as before; else that is told
+/// (`preserveConditionInstances`).
+fn keep_decisions(conditions: &mut [Value], (present, kind): (&Value, &str)) {
+    let old = of_kind(present, kind);
+    let mut new: Vec<&mut Value> =
+        conditions.iter_mut().filter(|condition| object::text(condition, "type") == kind).collect();
+    if old.len() == new.len() {
+        for (new, old) in new.iter_mut().zip(old) {
+            **new = old.clone();
+        }
+    }
+}
+
+/// Conditions bear the times of their change (`populateConditionTimestamps`).
+fn add_times(conditions: &mut [Value], (present, now): (&Value, &str)) {
+    for condition in conditions {
+        let kind = object::text(condition, "type").to_owned();
+        let status = object::text(condition, "status").to_owned();
+        let before = of_kind(present, &kind).into_iter().find_map(|old| {
+            let since = object::text(old, "lastTransitionTime");
+            (object::text(old, "status") == status && !since.is_empty()).then(|| since.to_owned())
+        });
+        let Some(members) = condition.as_object_mut() else { continue };
+        let missing = |value: Option<&Value>| value.is_none_or(|value| value.as_str().is_none_or(str::is_empty));
+        if missing(members.get("lastUpdateTime")) {
+            members.insert("lastUpdateTime".into(), json!(now));
+        }
+        if missing(members.get("lastTransitionTime")) {
+            members.insert("lastTransitionTime".into(), json!(before.as_deref().unwrap_or(now)));
+        }
+    }
+}
+
+fn of_kind<'a>(csr: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let conditions = object::list(csr, CONDITIONS).iter();
+    conditions.filter(|condition| object::text(condition, "type") == kind).collect()
+}
+
+fn check_update(
+    target: &Target,
+    (new, present): (&Value, &Value),
+    more: Vec<Cause>,
+) -> Result<(), Status> {
+    let mut causes = condition_causes(new, present);
+    for kind in DECISIONS {
+        if of_kind(new, kind).len() < of_kind(present, kind).len() {
+            let why = format!("updates may not remove a condition of type \"{kind}\"");
+            causes.push(forbidden(CONDITIONS, &why));
+        }
+    }
+    causes.extend(more);
+    if causes.is_empty() { Ok(()) } else { Err(target.invalid(causes)) }
+}
+
+fn condition_causes(new: &Value, present: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (i, condition) in object::list(new, CONDITIONS).iter().enumerate() {
+        let (kind, status) = (object::text(condition, "type"), object::text(condition, "status"));
+        if kind.is_empty() {
+            causes.push(required(&format!("{CONDITIONS}[{i}].type")));
+        }
+        let supported: &[&str] =
+            if DECISIONS.contains(&kind) { &["True"] } else { &["False", "True", "Unknown"] };
+        let field = format!("{CONDITIONS}[{i}].status");
+        if status.is_empty() {
+            causes.push(required(&field));
+        } else if !supported.contains(&status) {
+            causes.push(unsupported(&field, &json!(status), supported));
+        }
+        if !seen.insert(kind) && of_kind(present, kind).len() < 2 {
+            causes.push(duplicate(&format!("{CONDITIONS}[{i}].type"), &json!(kind)));
+        }
+    }
+    let both = |csr: &Value| !of_kind(csr, "Approved").is_empty() && !of_kind(csr, "Denied").is_empty();
+    if both(new) && !both(present) {
+        let why = "Approved and Denied conditions are mutually exclusive";
+        causes.push(invalid(CONDITIONS, &json!("Denied"), why));
+    }
+    causes
+}
+
+/// What is wrong with a certificate that a signer sets (`validateCertificate`).
+fn bad_certificate(encoded: &str) -> Option<&'static str> {
+    if encoded.is_empty() {
+        return None;
+    }
+    let pem = STANDARD.decode(encoded).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
+    if pem.contains("-----BEGIN CERTIFICATE-----") {
+        return None;
+    }
+    Some("must contain at least one CERTIFICATE PEM block")
+}
+
+fn invalid(field: &str, value: &Value, why: &str) -> Cause {
+    cause("FieldValueInvalid", field, format!("Invalid value: {value}: {why}"))
+}
+
+fn required(field: &str) -> Cause {
+    cause("FieldValueRequired", field, "Required value")
+}
+
+fn forbidden(field: &str, why: &str) -> Cause {
+    cause("FieldValueForbidden", field, format!("Forbidden: {why}"))
+}
+
+fn duplicate(field: &str, value: &Value) -> Cause {
+    cause("FieldValueDuplicate", field, format!("Duplicate value: {value}"))
+}
+
+fn unsupported(field: &str, value: &Value, supported: &[&str]) -> Cause {
+    let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+    let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
+    cause("FieldValueNotSupported", field, message)
 }

@@ -1,114 +1,149 @@
 //! Nobody gives away through roles what they do not have themselves
-//! (`pkg/registry/rbac/*/policybased/storage.go`).
+//! (`pkg/registry/rbac/{role,rolebinding,clusterrole,clusterrolebinding}/policybased/storage.go`).
 
 use super::Target;
-use crate::admit::Change;
+use crate::admit::{Change, Operation};
 use crate::server::Server;
-use crate::store::Key;
-use ravelin_api::{Status, object};
+use ravelin_api::{Resource, Status, object};
+use ravelin_auth::rbac::{self, RoleRef, Rule};
 use ravelin_auth::{Attributes, names};
 use ravelin_host::Flaw;
 use serde_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-/// Refuses a role, or a binding to a role, that holds more than its author does.
-pub(super) fn check(server: &Server, change: &Change<'_>, new: &Value) -> Result<(), Status> {
+/// Refuses a role, or a binding to a role, that holds more than its author does. `present` is what
+/// is to be replaced.
+pub(super) fn check(
+    server: &Server,
+    change: &Change<'_>,
+    (new, present): (&Value, Option<&Value>),
+) -> Result<(), Status> {
     let target = change.target;
-    let allowed = change.user.is_in(names::MASTERS) || server.host.flaws().has(Flaw::ApiserverAllowsEveryone);
-    if target.resource.group != GROUP || allowed {
+    if target.resource.group != GROUP || is_unchecked(server, change) {
         return Ok(());
     }
-    let (verb, rules) = match target.resource.plural {
-        "roles" | "clusterroles" => {
-            if allows(server, change, (target, "escalate")) {
-                return Ok(());
+    if present.is_some_and(|present| only_lets_go(new, present)) {
+        return Ok(());
+    }
+    match target.resource.plural {
+        "roles" | "clusterroles" => check_role(server, change, (new, present)),
+        _ => check_binding(server, change, new),
+    }
+}
+
+fn is_unchecked(server: &Server, change: &Change<'_>) -> bool {
+    let flaws = server.host.flaws();
+    change.user.is_in(names::MASTERS)
+        || flaws.has(Flaw::ApiserverAllowsEveryone)
+        || flaws.has(Flaw::ApiserverAllowsEscalation)
+}
+
+/// Does the change touch nothing but what the garbage collector needs (`IsOnlyMutatingGCFields`)?
+fn only_lets_go(new: &Value, present: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut rest = object.clone();
+        if let Some(metadata) = rest.get_mut("metadata").and_then(Value::as_object_mut) {
+            for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+                metadata.remove(field);
             }
-            ("grant", object::list(new, "rules").to_vec())
         }
-        _ => {
-            let role = role_of(target, new);
-            if allows(server, change, (&role, "bind")) {
-                return Ok(());
-            }
-            let found = server.store.get(&role.key());
-            let found = found.ok_or_else(|| Status::not_found(role.group_resource(), &role.name))?;
-            ("grant", object::list(&found, "rules").to_vec())
-        }
+        rest
     };
-    let missing: Vec<String> =
-        rules.iter().filter(|rule| !holds(server, change, rule)).map(Value::to_string).collect();
+    rest(new) == rest(present)
+}
+
+fn check_role(
+    server: &Server,
+    change: &Change<'_>,
+    (new, present): (&Value, Option<&Value>),
+) -> Result<(), Status> {
+    let target = change.target;
+    // What is created has no name in the request yet.
+    let name = if change.operation == Operation::Create { "" } else { &target.name };
+    if allows(server, change, ("escalate", target.resource.plural, name)) {
+        return Ok(());
+    }
+    let rules = readable(target, new)?;
+    check_rules(server, change, &rules)?;
+    let gathers = |role: &Value| object::at(role, "aggregationRule").is_some_and(|rule| !rule.is_null());
+    if gathers(new) || present.is_some_and(gathers) {
+        // It can gather anything, and keep others from tightening it.
+        let missing = not_held(server, change, &rbac::everything());
+        if !missing.is_empty() {
+            return Err(target.forbidden("must have cluster-admin privileges to use the aggregationRule"));
+        }
+    }
+    Ok(())
+}
+
+fn check_binding(server: &Server, change: &Change<'_>, binding: &Value) -> Result<(), Status> {
+    let target = change.target;
+    let Some(role) = RoleRef::read(binding, target.scope()) else {
+        let kind = object::text(binding, "roleRef.kind");
+        return Err(Status::internal_error(&format!("unsupported role reference kind: {kind:?}")));
+    };
+    let (plural, name) = match &role {
+        RoleRef::Role(name) => ("roles", name),
+        RoleRef::ClusterRole(name) => ("clusterroles", name),
+    };
+    if allows(server, change, ("bind", plural, name)) {
+        return Ok(());
+    }
+    let rules = server.authorization.with_rules(server, |rbac| {
+        rbac.rules_of(&role, target.scope()).map(<[Rule]>::to_vec)
+    });
+    let resource = Resource::find(GROUP, "v1", plural).expect("the table has the RBAC kinds");
+    let rules = rules.ok_or_else(|| Status::not_found(resource.group_resource(), name))?;
+    check_rules(server, change, &rules)
+}
+
+/// A rule that cannot be read gives nobody knows what.
+fn readable(target: &Target, role: &Value) -> Result<Vec<Rule>, Status> {
+    let rules: Option<Vec<Rule>> = object::list(role, "rules").iter().map(Rule::read).collect();
+    let listed = object::at(role, "rules").is_none_or(|rules| rules.is_null() || rules.is_array());
+    rules.filter(|_| listed).ok_or_else(|| {
+        let kind = target.resource.kind;
+        Status::bad_request(format!(
+            "{kind} in version \"v1\" cannot be handled as a {kind}: json: cannot unmarshal rules"
+        ))
+    })
+}
+
+fn not_held(server: &Server, change: &Change<'_>, rules: &[Rule]) -> Vec<Rule> {
+    server.authorization.with_rules(server, |rbac| {
+        let held = rbac.rules_for(change.user, change.target.scope());
+        rbac::not_covered(held.rules.iter().copied(), rules)
+    })
+}
+
+fn check_rules(server: &Server, change: &Change<'_>, rules: &[Rule]) -> Result<(), Status> {
+    let missing = not_held(server, change, rules);
     if missing.is_empty() {
         return Ok(());
     }
-    let user = &change.user.name;
-    let groups = &change.user.groups;
-    Err(target.forbidden(&format!(
-        "user {user:?} (groups={groups:?}) is attempting to {verb} RBAC permissions not currently held:\n{}",
-        missing.join("\n")
-    )))
+    let groups: Vec<String> = change.user.groups.iter().map(|group| format!("{group:?}")).collect();
+    let mut why = format!(
+        "user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
+        change.user.name,
+        groups.join(" "),
+        rbac::tell(&missing)
+    );
+    let unresolved = server.authorization.with_rules(server, |rbac| {
+        rbac.rules_for(change.user, change.target.scope()).stored_error()
+    });
+    if let Some(unresolved) = unresolved {
+        why = format!("{why}; resolution errors: [{unresolved}]");
+    }
+    Err(change.target.forbidden(&why))
 }
 
-/// The role that a binding names.
-fn role_of(target: &Target, binding: &Value) -> Target {
-    let is_cluster = object::text(binding, "roleRef.kind") != "Role";
-    let plural = if is_cluster { "clusterroles" } else { "roles" };
-    let resource = ravelin_api::Resource::find(GROUP, "v1", plural).expect("the table has the RBAC kinds");
-    let namespace = if is_cluster { String::new() } else { target.namespace.clone() };
-    Target { resource, namespace, name: object::text(binding, "roleRef.name").to_owned() }
-}
-
-fn allows(server: &Server, change: &Change<'_>, (target, verb): (&Target, &str)) -> bool {
-    let Key { namespace, name, .. } = target.key();
+fn allows(server: &Server, change: &Change<'_>, (verb, plural, name): (&str, &str, &str)) -> bool {
     let asked = Attributes {
-        namespace,
-        name,
-        ..Attributes::of_resource(change.user.clone(), verb, GROUP, target.resource.plural)
+        namespace: change.target.scope().to_owned(),
+        name: name.to_owned(),
+        version: "*".to_owned(),
+        ..Attributes::of_resource(change.user.clone(), verb, GROUP, plural)
     };
     server.authorization.decide(server, &asked).is_allowed()
-}
-
-/// Does the author hold all that a rule gives? Each combination is asked for by its own words, so
-/// that a wildcard is only held through a wildcard.
-fn holds(server: &Server, change: &Change<'_>, rule: &Value) -> bool {
-    let texts = |field: &str| object::texts(rule, field);
-    // A part that cannot be read gives nobody knows what.
-    let fields = ["verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"];
-    let readable = |field: &str| match rule.get(field) {
-        None | Some(Value::Null) => true,
-        Some(value) => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
-    };
-    if !fields.into_iter().all(readable) {
-        return false;
-    }
-    let namespace = change.target.scope().to_owned();
-    let mut names = texts("resourceNames");
-    if names.is_empty() {
-        names.push("");
-    }
-    let held = |asked: &Attributes| server.authorization.decide(server, asked).is_allowed();
-    texts("verbs").into_iter().all(|verb| {
-        let on_resources = texts("apiGroups").into_iter().all(|group| {
-            texts("resources").into_iter().all(|resource| {
-                let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-                names.iter().all(|name| {
-                    held(&Attributes {
-                        namespace: namespace.clone(),
-                        subresource: subresource.to_owned(),
-                        name: (*name).to_owned(),
-                        ..Attributes::of_resource(change.user.clone(), verb, group, resource)
-                    })
-                })
-            })
-        });
-        on_resources
-            && texts("nonResourceURLs").into_iter().all(|path| {
-                held(&Attributes {
-                    user: change.user.clone(),
-                    verb: verb.to_owned(),
-                    path: path.to_owned(),
-                    ..Attributes::default()
-                })
-            })
-    })
 }

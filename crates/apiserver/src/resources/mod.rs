@@ -8,11 +8,23 @@ mod csr;
 mod delete;
 mod discovery;
 mod escalation;
+mod identity_reviews;
+mod metadata;
 mod name;
+mod namespaces;
+mod options;
+mod paging;
 pub(crate) mod patch;
 mod pods;
 mod read;
+mod registered;
 mod reviews;
+mod revision;
+mod roles;
+mod route;
+mod selection;
+mod service_ports;
+mod service_rules;
 mod services;
 mod strategy;
 mod tokens;
@@ -20,91 +32,56 @@ mod watch;
 mod write;
 
 use crate::answer;
+use crate::negotiate::Wanted;
 use crate::proxy;
 use crate::server::{Asked, Server};
 use crate::store::{Key, StoreError, resource_name};
 use ravelin_api::{Cause, GroupResource, RESOURCES, Resource, Status};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
+use route::Route;
 use std::sync::Arc;
 
 /// Serves a request that was allowed.
 pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) -> Result<Response, Status> {
     if !asked.info.is_resource_request {
-        return Ok(discovery::serve(server, &permit, &asked));
+        return discovery::serve(server, &permit, &asked).await;
     }
     let info = &asked.info;
     let Some(resource) = Resource::find(&info.group, &info.version, &info.resource) else {
         let known = RESOURCES.iter().any(|r| r.group == info.group && r.version == info.version);
         return if known { Err(Status::no_such_resource()) } else { Ok(answer::page_not_found()) };
     };
-    if info.subresource == "proxy" {
-        return proxy::serve(server, permit, asked, resource).await;
+    let route = Route::of(resource, &asked)?;
+    match route {
+        Route::Proxy => return proxy::serve(server, permit, asked, resource).await,
+        Route::Log => return proxy::log(server, permit, asked).await,
+        Route::Patch => {
+            patch::PatchKind::of_request(&asked)?;
+        }
+        _ => {}
     }
-    if info.subresource != "log" {
-        body::check_accept(&asked)?;
-    }
-    if info.parts.len() > 3 {
-        return Err(Status::no_such_resource());
-    }
-    if !resource.stored {
-        return reviews::serve(server, &permit, asked, resource).await;
-    }
+    let wanted = Wanted::of_route(&asked.headers, &asked.query, &asked.info.verb)?;
     let target = Target { resource, namespace: info.namespace.clone(), name: info.name.clone() };
-    if !resource.namespaced && !info.namespace.is_empty() && resource.plural != "namespaces" {
-        return Err(Status::no_such_resource());
-    }
-    match info.subresource.as_str() {
-        "" => objects(server, permit, asked, target).await,
-        "status" | "approval" if resource.subresources.contains(&info.subresource.as_str()) => {
-            parts_of_objects(server, permit, asked, target).await
-        }
-        "log" if resource.plural == "pods" && info.verb == "get" => proxy::log(server, permit, asked).await,
-        "binding" if resource.plural == "pods" && info.verb == "create" => {
-            pods::bind(server, &permit, asked, target).await
-        }
-        "token" if resource.plural == "serviceaccounts" && info.verb == "create" => {
-            tokens::request(server, &permit, asked, target).await
-        }
-        "log" | "binding" | "token" if resource.subresources.contains(&info.subresource.as_str()) => {
-            Err(Status::method_not_allowed())
-        }
-        _ => Err(Status::no_such_resource()),
-    }
-}
-
-async fn objects(
-    server: &Arc<Server>,
-    permit: Permit,
-    asked: Asked,
-    target: Target,
-) -> Result<Response, Status> {
-    let named = asked.info.parts.len() > 1;
-    match asked.info.verb.as_str() {
-        "get" if named => read::get(server, &permit, &target),
-        "list" if !named => read::list(server, &permit, &asked, &target),
-        "watch" => watch::watch(server, &permit, &asked, &target),
-        "create" if !named => write::create(server, permit, asked, target).await,
-        "update" if named => write::update(server, permit, asked, target).await,
-        "patch" if named => write::patch(server, permit, asked, target).await,
-        "delete" if named => delete::one(server, permit, asked, target).await,
-        "deletecollection" if !named => delete::collection(server, permit, asked, target).await,
-        _ => Err(Status::method_not_allowed()),
-    }
-}
-
-async fn parts_of_objects(
-    server: &Arc<Server>,
-    permit: Permit,
-    asked: Asked,
-    target: Target,
-) -> Result<Response, Status> {
-    match asked.info.verb.as_str() {
-        "get" => read::get(server, &permit, &target),
-        "update" => write::update(server, permit, asked, target).await,
-        "patch" => write::patch(server, permit, asked, target).await,
-        _ => Err(Status::method_not_allowed()),
-    }
+    let about = (&asked, &target);
+    let answer = match route {
+        Route::Get => read::get(server, &permit, about),
+        Route::List => read::list(server, &permit, about),
+        // A stream cannot be written again at its end.
+        Route::Watch => return watch::watch(server, &permit, about, wanted),
+        Route::Create => write::create(server, permit, asked, target).await,
+        Route::Update => write::update(server, permit, asked, target).await,
+        Route::Patch => write::patch(server, permit, asked, target).await,
+        Route::Delete => delete::one(server, permit, asked, target).await,
+        Route::DeleteCollection => delete::collection(server, permit, asked, target).await,
+        Route::Bind => pods::bind(server, &permit, asked, target).await,
+        Route::Evict => pods::evict(server, permit, asked, target).await,
+        Route::Token => tokens::request(server, &permit, asked, target).await,
+        Route::Finalize => namespaces::finalize(server, permit, asked, target).await,
+        Route::Review => reviews::serve(server, &permit, asked, resource).await,
+        Route::Proxy | Route::Log => Err(Status::no_such_resource()),
+    };
+    wanted.apply(answer?).await
 }
 
 /// What a request is about.
@@ -157,7 +134,8 @@ impl Target {
             StoreError::Modified(key) => Status::modified_meanwhile(resource, &key.name),
             StoreError::OtherUid { key, asked, actual } => {
                 let why = format!(
-                    "Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
+                    "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}",
+                    etcd_key(&key)
                 );
                 Status::conflict(resource, &key.name, &why)
             }
@@ -170,6 +148,21 @@ impl Target {
                 "Required value: name or generateName is required",
             )]),
         }
+    }
+}
+
+/// Where etcd would hold an object, as errors tell it (`pkg/registry`, the prefixes of each store).
+fn etcd_key(key: &Key) -> String {
+    let prefix = match key.resource.split('.').next().unwrap_or_default() {
+        "nodes" => "minions",
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        plural => plural,
+    };
+    if key.namespace.is_empty() {
+        format!("/registry/{prefix}/{}", key.name)
+    } else {
+        format!("/registry/{prefix}/{}/{}", key.namespace, key.name)
     }
 }
 

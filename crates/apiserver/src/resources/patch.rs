@@ -1,10 +1,19 @@
-//! The three kinds of patches: JSON merge (RFC 7386), JSON (RFC 6902), strategic merge.
+//! The kinds of patches: JSON merge (RFC 7386), JSON (RFC 6902), strategic merge
+//! (`apiserver/pkg/endpoints/handlers/patch.go`).
 
-use ravelin_api::merge_patch;
-use serde_json::{Map, Value};
+use super::body::{self, Validation};
+use super::options::{self, WriteOptions};
+use super::write::{invalid_patch, kind_of, weight};
+use super::{Target, cause};
+use crate::server::Asked;
+use bytes::Bytes;
+use ravelin_api::{GroupResource, Status, Typed, Untyped, merge_patch, retyped, strategic_merge};
+use serde_json::Value;
 
 /// The most operations that a JSON patch may have (`maxJSONPatchOperations`).
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
+/// How much a JSON patch may copy (`AccumulatedCopySizeLimit`).
+const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
 
 /// How a patch is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,38 +21,145 @@ pub(crate) enum PatchKind {
     Json,
     Merge,
     StrategicMerge,
+    Apply,
+}
+
+impl PatchKind {
+    /// The kind that a request's body is announced as.
+    ///
+    /// # Errors
+    /// 415.
+    pub(super) fn of_request(asked: &Asked) -> Result<Self, Status> {
+        match body::media_type(asked).as_str() {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" => Ok(Self::StrategicMerge),
+            "application/apply-patch+yaml" => Ok(Self::Apply),
+            _ => Err(unsupported()),
+        }
+    }
+}
+
+fn unsupported() -> Status {
+    let nothing = (GroupResource { group: "", resource: "" }, "");
+    Status::generic(415, "", nothing, "415: Unsupported Media Type")
+}
+
+/// A patch that was read, and what it is for.
+pub(super) struct Patch<'a> {
+    kind: PatchKind,
+    patch: Value,
+    /// What its text repeats.
+    findings: Vec<String>,
+    pub(super) options: WriteOptions,
+    target: &'a Target,
+}
+
+impl<'a> Patch<'a> {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// 415, 413, 422 for the options, 400 for what is no patch.
+    pub(super) async fn read(asked: &mut Asked, target: &'a Target) -> Result<Self, Status> {
+        let kind = PatchKind::of_request(asked)?;
+        let bytes: Bytes = body::bytes(asked.take_body()).await?;
+        if kind == PatchKind::Apply {
+            return Err(refuse_apply(asked));
+        }
+        let options = WriteOptions::read(&asked.query, "PatchOptions")?;
+        let decoding = |why: String| match kind {
+            PatchKind::StrategicMerge => Status::bad_request(why),
+            _ => Status::bad_request(format!("error decoding patch: {why}")),
+        };
+        let given = Untyped::read(&bytes).map_err(decoding)?;
+        let (wanted, go_type) = match kind {
+            PatchKind::Json => ("array", "[]handlers.jsonPatchOp"),
+            _ => ("object", "map[string]interface {}"),
+        };
+        if given.go_kind() != wanted {
+            let other = given.go_kind();
+            return Err(decoding(format!("json: cannot unmarshal {other} into Go value of type {go_type}")));
+        }
+        let findings = if kind == PatchKind::Json { Vec::new() } else { given.duplicates() };
+        Ok(Self { kind, patch: given.into_value(), findings, options, target })
+    }
+
+    /// Applies it to an object, and reads the result as one of its kind again.
+    ///
+    /// # Errors
+    /// 422, 413, and 400 for a strategic merge that its kind does not know.
+    pub(super) fn apply(&self, present: &Value) -> Result<Typed, Status> {
+        let mut object = present.clone();
+        let kind = kind_of(self.target);
+        match self.kind {
+            PatchKind::Json => apply_operations(&mut object, &self.patch).map_err(bad_patch)?,
+            PatchKind::Merge => merge_patch(&mut object, &self.patch),
+            _ => strategic_merge(&mut object, &self.patch, kind.as_ref()).map_err(Status::bad_request)?,
+        }
+        let shown = match self.kind {
+            PatchKind::StrategicMerge => go_map(&self.patch),
+            _ => String::from_utf8_lossy(ravelin_api::render(&object).trim_ascii_end()).into_owned(),
+        };
+        let invalid = |why: &str| {
+            invalid_patch(cause("FieldValueInvalid", "patch", format!("Invalid value: {shown:?}: {why}")))
+        };
+        if !object.is_object() {
+            return Err(invalid("json: cannot unmarshal into Go value"));
+        }
+        let (version, name) = kind.as_ref();
+        let mut typed = retyped(object, version, name).map_err(|why| invalid(&why))?;
+        typed.findings.splice(0..0, self.findings.iter().cloned());
+        match self.options.validation {
+            Validation::Strict if !typed.findings.is_empty() => {
+                Err(invalid(&format!("strict decoding error: {}", typed.findings.join(", "))))
+            }
+            Validation::Ignore => Ok(Typed { findings: Vec::new(), ..typed }),
+            Validation::Warn | Validation::Strict => Ok(typed),
+        }
+    }
+}
+
+/// Server-side apply needs to know who owns which field, which nobody keeps here.
+fn refuse_apply(asked: &Asked) -> Status {
+    if asked.query.first("fieldManager").unwrap_or_default().is_empty() {
+        let message = "Required value: is required for apply patch";
+        return options::invalid("PatchOptions", vec![cause("FieldValueRequired", "fieldManager", message)]);
+    }
+    unsupported()
+}
+
+/// A value as Go prints maps with `%+v`.
+fn go_map(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, member)| format!("{name}:{}", go_map(member)));
+            format!("map[{}]", joined(members.collect()))
+        }
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(go_map).collect())),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Why a patch was not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BadPatch {
-    /// It is no patch of its kind, or does not fit the object.
+enum BadPatch {
+    /// It does not fit the object.
     Unprocessable,
     /// It has this many operations, which are too many.
     TooLarge(usize),
 }
 
-impl PatchKind {
-    /// The kind of a media type.
-    pub(crate) fn of(media_type: &str) -> Option<Self> {
-        match media_type {
-            "application/json-patch+json" => Some(Self::Json),
-            "application/merge-patch+json" => Some(Self::Merge),
-            "application/strategic-merge-patch+json" => Some(Self::StrategicMerge),
-            _ => None,
+fn bad_patch(bad: BadPatch) -> Status {
+    match bad {
+        BadPatch::Unprocessable => {
+            Status::generic(422, "", (GroupResource { group: "", resource: "" }, ""), "")
         }
-    }
-
-    /// Applies a patch to an object.
-    pub(crate) fn apply(self, object: &Value, patch: &Value) -> Result<Value, BadPatch> {
-        let mut patched = object.clone();
-        match self {
-            Self::Json => apply_operations(&mut patched, patch)?,
-            Self::Merge if patch.is_object() => merge_patch(&mut patched, patch),
-            Self::StrategicMerge if patch.is_object() => strategic_merge(&mut patched, patch),
-            Self::Merge | Self::StrategicMerge => return Err(BadPatch::Unprocessable),
-        }
-        if patched.is_object() { Ok(patched) } else { Err(BadPatch::Unprocessable) }
+        BadPatch::TooLarge(operations) => Status::too_large(&format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {operations}"
+        )),
     }
 }
 
@@ -52,13 +168,14 @@ fn apply_operations(object: &mut Value, patch: &Value) -> Result<(), BadPatch> {
     if operations.len() > MAX_OPERATIONS {
         return Err(BadPatch::TooLarge(operations.len()));
     }
+    let mut copied = 0;
     for operation in operations {
-        apply_operation(object, operation).ok_or(BadPatch::Unprocessable)?;
+        apply_operation(object, operation, &mut copied).ok_or(BadPatch::Unprocessable)?;
     }
     Ok(())
 }
 
-fn apply_operation(object: &mut Value, operation: &Value) -> Option<()> {
+fn apply_operation(object: &mut Value, operation: &Value, copied_bytes: &mut usize) -> Option<()> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let path = text("path")?;
     match text("op")? {
@@ -79,6 +196,10 @@ fn apply_operation(object: &mut Value, operation: &Value) -> Option<()> {
         }
         "copy" => {
             let copied = object.pointer(text("from")?)?.clone();
+            *copied_bytes += weight(&copied);
+            if *copied_bytes > MAX_COPIED_BYTES {
+                return None;
+            }
             add(object, path, copied)
         }
         "test" => (object.pointer(path)? == operation.get("value")?).then_some(()),
@@ -128,141 +249,6 @@ fn remove(object: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
-/// How a list of this name merges: by a key of its items, or as a set of plain values; `None`
-/// replaces it (the `patchStrategy` tags of `k8s.io/api/core/v1/types.go`).
-fn merge_key(list: &str) -> Option<MergeBy> {
-    let key = match list {
-        "conditions" | "addresses" => "type",
-        "containers"
-        | "initContainers"
-        | "ephemeralContainers"
-        | "volumes"
-        | "env"
-        | "imagePullSecrets"
-        | "secrets"
-        | "volumesAttached"
-        | "resourceClaims" => "name",
-        "volumeMounts" => "mountPath",
-        "volumeDevices" => "devicePath",
-        "ports" => return Some(MergeBy::AnyKey(&["containerPort", "port"])),
-        "podIPs" | "hostIPs" | "hostAliases" => "ip",
-        "ownerReferences" => "uid",
-        "topologySpreadConstraints" => "topologyKey",
-        "finalizers" | "podCIDRs" => return Some(MergeBy::Value),
-        _ => return None,
-    };
-    Some(MergeBy::Key(key))
-}
-
-enum MergeBy {
-    Key(&'static str),
-    AnyKey(&'static [&'static str]),
-    Value,
-}
-
-/// Strategic merge (`apimachinery/pkg/util/strategicpatch`): as a merge patch, but lists of
-/// objects merge by their key.
-fn strategic_merge(target: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    match directive(changes) {
-        Some("delete") => {
-            *target = Value::Object(Map::new());
-            return;
-        }
-        Some("replace") => *target = Value::Object(Map::new()),
-        _ => {}
-    }
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(members) = target else { return };
-    if let Some(retained) = changes.get("$retainKeys").and_then(Value::as_array) {
-        members.retain(|name, _| retained.iter().any(|kept| kept == name.as_str()));
-    }
-    for (name, change) in changes {
-        if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
-            delete_values(members.get_mut(list), change);
-        } else if !name.starts_with('$') {
-            merge_member(members, name, change);
-        }
-    }
-}
-
-fn directive(changes: &Map<String, Value>) -> Option<&str> {
-    changes.get("$patch").and_then(Value::as_str)
-}
-
-fn delete_values(list: Option<&mut Value>, gone: &Value) {
-    if let (Some(Value::Array(items)), Some(gone)) = (list, gone.as_array()) {
-        items.retain(|item| !gone.contains(item));
-    }
-}
-
-fn merge_member(members: &mut Map<String, Value>, name: &str, change: &Value) {
-    match (change, merge_key(name)) {
-        (Value::Null, _) => {
-            members.remove(name);
-        }
-        (Value::Array(changes), Some(by)) => {
-            let list = members.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-            if !list.is_array() {
-                *list = Value::Array(Vec::new());
-            }
-            if let Value::Array(items) = list {
-                merge_list(items, changes, &by);
-            }
-        }
-        (Value::Object(_), _) => strategic_merge(members.entry(name).or_insert(Value::Null), change),
-        _ => {
-            members.insert(name.to_owned(), change.clone());
-        }
-    }
-}
-
-fn merge_list(items: &mut Vec<Value>, changes: &[Value], by: &MergeBy) {
-    if changes.iter().any(|change| change.get("$patch").is_some_and(|how| how == "replace")) {
-        *items = changes.iter().filter(|change| change.get("$patch").is_none()).cloned().collect();
-        return;
-    }
-    // Where a change has no key the list is of another kind, which is replaced as a whole.
-    let keyed = |change: &Value| match by {
-        MergeBy::Value => true,
-        MergeBy::Key(key) => change.get(key).is_some(),
-        MergeBy::AnyKey(keys) => keys.iter().any(|key| change.get(*key).is_some()),
-    };
-    if !changes.iter().all(keyed) {
-        *items = changes.to_vec();
-        return;
-    }
-    for change in changes {
-        let same = |item: &Value| match by {
-            MergeBy::Value => item == change,
-            MergeBy::Key(key) => item.get(key) == change.get(key),
-            MergeBy::AnyKey(keys) => {
-                let key = keys.iter().find(|key| change.get(**key).is_some());
-                key.is_some_and(|key| item.get(key) == change.get(key))
-            }
-        };
-        let found = items.iter().position(same);
-        let deleted = change.get("$patch").is_some_and(|how| how == "delete");
-        match found {
-            Some(index) if deleted => drop(items.remove(index)),
-            Some(index) => strategic_merge(&mut items[index], change),
-            None if deleted => {}
-            None => items.push(without_directives(change)),
-        }
-    }
-}
-
-fn without_directives(change: &Value) -> Value {
-    let mut item = Value::Null;
-    strategic_merge(&mut item, change);
-    item
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,24 +276,20 @@ mod tests {
             (json!([{"op": "remove", "path": "/a/01"}]), None),
             (json!([{"op": "move", "from": "/b", "path": "/b/x"}]), None),
             (json!({"op": "remove", "path": "/a"}), None),
-            (json!([{"op": "replace", "path": "", "value": 7}]), None),
         ] {
-            assert_eq!(PatchKind::Json.apply(&object, &patch).ok(), result, "{patch}");
+            let mut patched = object.clone();
+            let applied = apply_operations(&mut patched, &patch).is_ok();
+            assert_eq!(applied.then_some(patched), result, "{patch}");
         }
     }
 
     #[test]
-    fn a_strategic_patch_merges_conditions_by_type() {
-        let node = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}, {"type": "X", "status": "True"}]},
-            "spec": {"taints": [{"key": "a"}]}, "metadata": {"finalizers": ["x", "y"]}});
-        let patch = json!({"status": {"$setElementOrder/conditions": [], "conditions": [
-            {"type": "Ready", "status": "True"}, {"type": "X", "$patch": "delete"}, {"type": "New", "status": "True"}]},
-            "spec": {"taints": []}, "metadata": {"$deleteFromPrimitiveList/finalizers": ["x"]}});
-        let patched = PatchKind::StrategicMerge.apply(&node, &patch).unwrap();
-        assert_eq!(
-            patched,
-            json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "New", "status": "True"}]},
-            "spec": {"taints": []}, "metadata": {"finalizers": ["y"]}})
-        );
+    fn copies_of_copies_do_not_fill_the_memory() {
+        let mut object = json!({"a": {"x": "y".repeat(1000)}});
+        let doubling: Vec<Value> = (0..40)
+            .map(|n| json!({"op": "copy", "from": "/a", "path": format!("/a/{n}")}))
+            .collect();
+        assert_eq!(apply_operations(&mut object, &json!(doubling)), Err(BadPatch::Unprocessable));
+        assert!(weight(&object) < 2 * MAX_COPIED_BYTES);
     }
 }

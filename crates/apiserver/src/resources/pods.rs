@@ -2,8 +2,8 @@
 
 use super::name::{LABEL, is_label};
 use super::write::{Writing, created};
-use super::{Target, body, cause};
-use crate::admit::Operation;
+use super::{Target, body, cause, delete};
+use crate::admit::{self, Change, Operation};
 use crate::server::{Asked, Server};
 use ravelin_api::object::{self, section_mut};
 use ravelin_api::{Cause, GroupResource, Status, time};
@@ -105,8 +105,8 @@ pub(super) async fn bind(
     mut asked: Asked,
     target: Target,
 ) -> Result<Response, Status> {
-    let bytes = body::bytes(asked.take_body()).await?;
-    let binding = body::decode(&bytes, "Binding", "v1")?;
+    let given = body::read(&mut asked, ("v1", "Binding"), "CreateOptions").await?;
+    let binding = given.object;
     let node = object::text(&binding, "target.name").to_owned();
     let kind = object::text(&binding, "target.kind");
     if node.is_empty() || !matches!(kind, "" | "Node") {
@@ -115,14 +115,7 @@ pub(super) async fn bind(
         return Err(Status::invalid(kind, &target.name, vec![cause]));
     }
     let now = time::format(server.host.now());
-    let writing = Writing {
-        server,
-        user: permit.user(),
-        target: &target,
-        subresource: "binding",
-        operation: Operation::Update,
-        dry_run: body::dry_run(&asked.query, "CreateOptions")?,
-    };
+    let writing = Writing::new(server, permit, (&target, "binding"), given.options.dry_run);
     writing.replace(|present| {
         let uid = object::uid(&binding);
         if !uid.is_empty() && uid != object::uid(present) {
@@ -142,6 +135,31 @@ pub(super) async fn bind(
         Ok(bound(present, &node, &now))
     })?;
     Ok(created())
+}
+
+/// Evicts a pod: deletes it, where nothing speaks against it. Nobody keeps disruption budgets here
+/// (`pkg/registry/core/pod/storage/eviction.go`).
+pub(super) async fn evict(
+    server: &Server,
+    permit: Permit,
+    mut asked: Asked,
+    target: Target,
+) -> Result<Response, Status> {
+    let given = body::read(&mut asked, ("policy/v1", "Eviction"), "CreateOptions").await?;
+    let mut eviction = given.object.clone();
+    if object::name(&eviction) != target.name {
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let change =
+        Change { user: permit.user(), target: &target, subresource: "eviction", operation: Operation::Create };
+    admit::before_create(server, &change, &mut eviction)?;
+    let mut asked_for = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
+    if given.options.dry_run {
+        asked_for["dryRun"] = json!(["All"]);
+    }
+    let options = delete::Options::of_value(&asked_for)?;
+    delete::Deletion { server, permit: &permit, options: &options }.evict(&target)?;
+    Ok(given.warn(created()))
 }
 
 fn conflict(target: &Target, why: &str) -> Status {

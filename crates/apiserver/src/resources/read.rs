@@ -1,40 +1,89 @@
 //! Getting and listing objects.
 
-use super::Target;
+use super::paging::{Page, Place};
+use super::selection;
+use super::{Target, revision};
 use crate::answer;
 use crate::server::{Asked, Server};
+use crate::store::Stored;
+use bytes::Bytes;
 use http::StatusCode;
 use ravelin_api::{ListOptions, Status, object};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Answers with one object.
-pub(super) fn get(server: &Server, _permit: &Permit, target: &Target) -> Result<Response, Status> {
-    let found = server.store.get(&target.key());
+pub(super) fn get(
+    server: &Server,
+    permit: &Permit,
+    (asked, target): (&Asked, &Target),
+) -> Result<Response, Status> {
+    let store = server.objects(permit);
+    let version = asked.query.first("resourceVersion").unwrap_or_default();
+    revision::not_in_the_future(revision::parse(version).map_err(Status::plain_error)?, store.revision())?;
+    let found = store.stored(&target.key());
     let found = found.ok_or_else(|| Status::not_found(target.group_resource(), &target.name))?;
-    Ok(answer::object(StatusCode::OK, &found))
+    let mut whole = found.whole();
+    whole.push(b'\n');
+    Ok(answer::json(StatusCode::OK, Bytes::from(whole)))
 }
 
-/// Answers with all objects that match.
+/// Answers with all objects that match, or with one page of them.
 pub(super) fn list(
     server: &Server,
-    _permit: &Permit,
-    asked: &Asked,
-    target: &Target,
+    permit: &Permit,
+    (asked, target): (&Asked, &Target),
 ) -> Result<Response, Status> {
     let options = options(asked, target)?;
-    let (found, revision) = server.store.list(&target.stored_as(), scope(target));
-    let items: Vec<Value> =
-        found.iter().filter(|item| matches(&options, target, item)).map(|item| without_kind(item)).collect();
-    not_in_the_future(&options, revision)?;
-    let list = json!({
-        "kind": target.resource.list_kind(),
-        "apiVersion": target.resource.api_version(),
-        "metadata": {"resourceVersion": revision.to_string()},
-        "items": items,
-    });
-    Ok(answer::object(StatusCode::OK, &list))
+    selection::check_list(&options)?;
+    let page = Page::of(&options, target, server.objects(permit).revision())?;
+    let (resource, scope) = (target.stored_as(), scope(target));
+    let store = server.objects(permit);
+    let (found, revision) = match page.revision {
+        None => store.list_stored(&resource, scope),
+        Some(revision) => {
+            let found = store.list_at(&resource, scope, revision);
+            (found.map_err(|_| page.expired())?, revision)
+        }
+    };
+    let matching = found
+        .iter()
+        .filter(|item| page.begins_before(&Place::of(target, item)) && matches(&options, target, item));
+    let (items, more) = page.cut(matching.map(Arc::clone).collect(), &options);
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if let (Some(last), true) = (items.last(), more.is_some()) {
+        metadata["continue"] = json!(page.token(&Place::of(target, last), revision));
+        if let Some(Some(remaining)) = more {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+    }
+    Ok(answer::json(StatusCode::OK, rendered(target, &metadata, &items)))
+}
+
+/// The bytes of a list, put together from those of its items.
+fn rendered(target: &Target, metadata: &Value, items: &[Arc<Stored>]) -> Bytes {
+    let (kind, version) = (target.resource.list_kind(), target.resource.api_version());
+    let head = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":");
+    let size: usize = items.iter().map(|item| item.item().len() + 1).sum();
+    let mut bytes = Vec::with_capacity(head.len() + size + 200);
+    bytes.extend_from_slice(head.as_bytes());
+    // In the order of Go's struct: resourceVersion, continue, remainingItemCount.
+    let members = ["resourceVersion", "continue", "remainingItemCount"];
+    let members: Vec<String> = members
+        .iter()
+        .filter_map(|name| metadata.get(*name).map(|value| format!("\"{name}\":{value}")))
+        .collect();
+    bytes.extend_from_slice(format!("{{{}}},\"items\":[", members.join(",")).as_bytes());
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(item.item());
+    }
+    bytes.extend_from_slice(b"]}\n");
+    Bytes::from(bytes)
 }
 
 /// The namespace to look in; `None` for all.
@@ -42,23 +91,14 @@ pub(super) fn scope(target: &Target) -> Option<&str> {
     if target.resource.namespaced && target.namespace.is_empty() { None } else { Some(target.scope()) }
 }
 
-/// The options of a list, checked.
+/// The options of a list or watch, as far as both are checked alike.
 pub(super) fn options(asked: &Asked, target: &Target) -> Result<ListOptions, Status> {
     let options = ListOptions::parse(&asked.query).map_err(|bad| Status::bad_request(bad.0))?;
-    for requirement in options.fields.requirements() {
-        if !is_selectable(target.resource.plural, &requirement.field) {
-            let resource = target.resource;
-            return Err(Status::bad_request(format!(
-                "Unable to find {:?} that match label selector {:?}, field selector {:?}: field label not supported: {}",
-                format!("{}, Resource={}", resource.api_version(), resource.plural),
-                asked.info.label_selector,
-                asked.info.field_selector,
-                requirement.field,
-            )));
-        }
-    }
-    if !options.continue_token.is_empty() {
-        return Err(Status::bad_request("continue key is not valid: this server never gives one out"));
+    let options = selection::with_fields_of(target, options).map_err(Status::bad_request)?;
+    // A name in the path selects too (`listOpts` of handlers/get.go).
+    let named = options.fields.required("metadata.name").is_some_and(|name| name == target.name);
+    if !target.name.is_empty() && !options.fields.is_empty() && !named {
+        return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
     }
     Ok(options)
 }
@@ -67,75 +107,5 @@ pub(super) fn options(asked: &Asked, target: &Target) -> Result<ListOptions, Sta
 pub(super) fn matches(options: &ListOptions, target: &Target, item: &Value) -> bool {
     (target.name.is_empty() || object::name(item) == target.name)
         && options.fields.matches(item)
-        && options.labels.matches(&object::labels(item))
-}
-
-/// Items of lists bear no kind of their own.
-fn without_kind(item: &Value) -> Value {
-    let mut item = item.clone();
-    if let Some(members) = item.as_object_mut() {
-        members.remove("kind");
-        members.remove("apiVersion");
-    }
-    item
-}
-
-fn not_in_the_future(options: &ListOptions, revision: u64) -> Result<(), Status> {
-    let asked = options.resource_version.as_str();
-    if asked.is_empty() {
-        return Ok(());
-    }
-    let Ok(asked) = asked.parse::<u64>() else {
-        return Err(Status::bad_request(format!(
-            "invalid resource version: resourceVersion: Invalid value: {asked:?}: strconv.ParseUint: parsing {asked:?}: invalid syntax"
-        )));
-    };
-    if asked <= revision {
-        return Ok(());
-    }
-    let mut status = Status::timeout(&format!("Too large resource version: {asked}, current: {revision}"), 1);
-    if let Some(details) = &mut status.details {
-        details.causes.push(super::cause("ResourceVersionTooLarge", "", "Too large resource version"));
-    }
-    Err(status)
-}
-
-/// The fields by which a resource can be selected (the `AddFieldLabelConversionFunc`s of
-/// `pkg/apis`).
-fn is_selectable(plural: &str, field: &str) -> bool {
-    if matches!(field, "metadata.name" | "metadata.namespace") {
-        return true;
-    }
-    let fields: &[&str] = match plural {
-        "pods" => &[
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "spec.hostNetwork",
-            "status.phase",
-            "status.podIP",
-            "status.nominatedNodeName",
-        ],
-        "nodes" => &["spec.unschedulable"],
-        "secrets" => &["type"],
-        "namespaces" => &["status.phase"],
-        "services" => &["spec.clusterIP", "spec.type"],
-        "certificatesigningrequests" => &["spec.signerName"],
-        "events" => &[
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        _ => &[],
-    };
-    fields.contains(&field)
+        && (options.labels.is_empty() || options.labels.matches(&object::labels(item)))
 }

@@ -1,14 +1,18 @@
-//! Questions to the server: whose token is this, who may do what, who am I.
+//! Questions to the server: who may do what (`pkg/registry/authorization`). Whose a token is, and
+//! who am I, is in `identity_reviews`.
 
-use super::{Target, body, cause};
+use super::{Target, body, cause, identity_reviews};
 use crate::answer;
 use crate::server::{Asked, Server};
 use http::StatusCode;
-use ravelin_api::{Cause, GroupResource, Resource, Status, object};
-use ravelin_auth::{Attributes, Decision, Lookup, Permit, UserInfo};
+use ravelin_api::{Cause, FieldSelector, GroupResource, LabelSelector, Resource, Status, object};
+use ravelin_auth::{Attributes, Decision, Permit, UserInfo};
 use ravelin_transport::Response;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+const ON_RESOURCE: &str = "spec.resourceAttributes";
+const ON_PATH: &str = "spec.nonResourceAttributes";
 
 /// Answers a review.
 pub(super) async fn serve(
@@ -25,15 +29,28 @@ pub(super) async fn serve(
     }
     let target = Target { resource, namespace: asked.info.namespace.clone(), name: String::new() };
     let mut review = body::object(&mut asked, &target).await?;
+    if resource.namespaced {
+        take_namespace(&mut review, &target)?;
+    }
     let status = match resource.kind {
-        "TokenReview" => token(server, &review)?,
-        "SelfSubjectReview" => json!({"userInfo": user_object(permit.user())}),
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
-            let user = subject(&review, resource)?;
-            access(server, user, (&review, &target))?
+        "TokenReview" | "SelfSubjectReview" => {
+            return identity_reviews::answer(server, permit.user(), review);
         }
-        "SelfSubjectAccessReview" => access(server, permit.user().clone(), (&review, &target))?,
-        "SelfSubjectRulesReview" => rules(&review)?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+            check(&review, resource)?;
+            access(server, subject(&review), &review)
+        }
+        "SelfSubjectAccessReview" => {
+            check(&review, resource)?;
+            access(server, permit.user().clone(), &review)
+        }
+        "SelfSubjectRulesReview" => {
+            let namespace = object::text(&review, "spec.namespace").to_owned();
+            // The answer repeats nothing of the question.
+            review["spec"] = json!({});
+            review["metadata"] = json!({});
+            rules(server, permit.user(), &namespace)?
+        }
         _ => return Err(Status::no_such_resource()),
     };
     object::metadata_mut(&mut review);
@@ -41,88 +58,124 @@ pub(super) async fn serve(
     Ok(answer::object(StatusCode::CREATED, &review))
 }
 
-fn user_object(user: &UserInfo) -> Value {
-    let mut described = json!({"username": user.name});
-    if !user.uid.is_empty() {
-        described["uid"] = json!(user.uid);
+/// A review of a namespace is about that of its path.
+fn take_namespace(review: &mut Value, target: &Target) -> Result<(), Status> {
+    let given = object::namespace(review);
+    if !given.is_empty() && given != target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
-    if !user.groups.is_empty() {
-        described["groups"] = json!(user.groups);
-    }
-    if !user.extra.is_empty() {
-        described["extra"] = json!(user.extra);
-    }
-    described
+    object::metadata_mut(review).insert("namespace".into(), json!(target.namespace));
+    Ok(())
 }
 
-fn token(server: &Server, review: &Value) -> Result<Value, Status> {
-    let token = object::text(review, "spec.token");
-    if token.is_empty() {
-        return Err(Status::bad_request("token is required for TokenReview in authentication"));
-    }
-    let wanted: Vec<String> =
-        object::texts(review, "spec.audiences").into_iter().map(str::to_owned).collect();
-    let objects: &dyn Lookup = server.store.as_ref();
-    Ok(match server.tokens.authenticate(token, &wanted, (server.host.now(), objects)) {
-        Ok(good) => {
-            json!({"authenticated": true, "user": user_object(&good.user), "audiences": good.audiences})
-        }
-        Err(refused) => json!({"user": {}, "error": refused.to_string()}),
-    })
-}
-
-fn subject(review: &Value, resource: &Resource) -> Result<UserInfo, Status> {
-    let spec = review.get("spec").cloned().unwrap_or_default();
-    let groups: Vec<String> = object::texts(&spec, "groups").into_iter().map(str::to_owned).collect();
-    let name = object::text(&spec, "user").to_owned();
-    if name.is_empty() && groups.is_empty() {
-        let message = "Invalid value: \"\": at least one of user or group must be specified";
-        return Err(invalid(resource, cause("FieldValueInvalid", "spec.user", message)));
-    }
-    let extra = spec.get("extra").and_then(Value::as_object).into_iter().flatten();
+/// Whom a review asks about.
+fn subject(review: &Value) -> UserInfo {
+    let text = |field: &str| object::text(review, &format!("spec.{field}")).to_owned();
+    let groups = object::texts(review, "spec.groups").into_iter().map(str::to_owned).collect();
+    let extra = object::at(review, "spec.extra").and_then(Value::as_object).into_iter().flatten();
     let extra: BTreeMap<String, Vec<String>> = extra
         .map(|(key, values)| {
             let values = values.as_array().into_iter().flatten().filter_map(Value::as_str);
-            (key.to_ascii_lowercase(), values.map(str::to_owned).collect())
+            (key.clone(), values.map(str::to_owned).collect())
         })
         .collect();
-    Ok(UserInfo { name, uid: object::text(&spec, "uid").to_owned(), groups, extra })
+    UserInfo { name: text("user"), uid: text("uid"), groups, extra }
 }
 
-fn invalid(resource: &Resource, cause: Cause) -> Status {
-    // Upstream validates the internal kind, whose name is lost here.
-    Status::invalid(GroupResource { group: resource.group, resource: "" }, "", vec![cause])
-}
-
-fn access(server: &Server, user: UserInfo, (review, target): (&Value, &Target)) -> Result<Value, Status> {
-    let given = |field: &str| {
-        let at = object::at(review, field);
-        at.filter(|value| value.is_object()).cloned()
-    };
-    let on_resource = given("spec.resourceAttributes");
-    let on_path = given("spec.nonResourceAttributes");
-    let attributes = match (on_resource, on_path) {
+/// Refuses a review that asks for nothing, too much, or about nobody
+/// (`pkg/apis/authorization/validation/validation.go`).
+fn check(review: &Value, resource: &Resource) -> Result<(), Status> {
+    let given = |field: &str| object::at(review, field).filter(|value| value.is_object());
+    let (on_resource, on_path) = (given(ON_RESOURCE), given(ON_PATH));
+    let shown_path = on_path.map(|path| {
+        let text = |field: &str| json!(object::text(path, field));
+        format!("{{\"Path\":{},\"Verb\":{}}}", text("path"), text("verb"))
+    });
+    let mut causes = Vec::new();
+    match (on_resource, &shown_path) {
         (Some(_), Some(path)) => {
-            let shown = json!({"Path": object::text(&path, "path"), "Verb": object::text(&path, "verb")});
-            let message =
-                format!("Invalid value: {shown}: cannot be specified in combination with resourceAttributes");
-            return Err(invalid(
-                target.resource,
-                cause("FieldValueInvalid", "spec.nonResourceAttributes", message),
-            ));
+            causes.push(invalid(ON_PATH, path, "cannot be specified in combination with resourceAttributes"));
         }
         (None, None) => {
-            let message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            return Err(invalid(
-                target.resource,
-                cause("FieldValueInvalid", "spec.resourceAttributes", message),
-            ));
+            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            causes.push(invalid(ON_RESOURCE, "null", why));
         }
-        (Some(resource), None) => resource_attributes(user, &resource, target)?,
-        (None, Some(path)) => Attributes {
+        _ => {}
+    }
+    let names_subject = resource.kind != "SelfSubjectAccessReview";
+    if names_subject
+        && object::text(review, "spec.user").is_empty()
+        && object::list(review, "spec.groups").is_empty()
+    {
+        causes.push(invalid("spec.user", "\"\"", "at least one of user or group must be specified"));
+    }
+    if let Some(attributes) = on_resource {
+        for selector in ["fieldSelector", "labelSelector"] {
+            causes.extend(selector_causes(attributes, selector));
+        }
+    }
+    let mut metadata = review.get("metadata").cloned().unwrap_or_default();
+    if let Some(members) = metadata.as_object_mut() {
+        members.remove("managedFields");
+        let namespace = if resource.namespaced { members.remove("namespace") } else { None };
+        if !members.is_empty() {
+            let why = if namespace.is_some() { "must be empty except for namespace" } else { "must be empty" };
+            members.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace)));
+            causes.push(invalid("metadata", &metadata.to_string(), why));
+        }
+    }
+    if resource.namespaced {
+        let about = on_resource.map(|attributes| object::text(attributes, "namespace"));
+        if let Some(about) = about.filter(|about| *about != object::namespace(review)) {
+            let field = "spec.resourceAttributes.namespace";
+            causes.push(invalid(field, &format!("{about:?}"), "must match metadata.namespace"));
+        }
+        if let Some(path) = &shown_path {
+            causes.push(invalid(ON_PATH, path, "disallowed on this kind of request"));
+        }
+    }
+    if causes.is_empty() {
+        return Ok(());
+    }
+    // Upstream validates the internal kind, whose name is lost here.
+    Err(Status::invalid(GroupResource { group: resource.group, resource: "" }, "", causes))
+}
+
+fn selector_causes(attributes: &Value, name: &str) -> Vec<Cause> {
+    let Some(selector) = attributes.get(name).filter(|selector| selector.is_object()) else {
+        return Vec::new();
+    };
+    let path = format!("{ON_RESOURCE}.{name}");
+    let raw = object::text(selector, "rawSelector");
+    let requirements = object::list(selector, "requirements");
+    let mut causes = Vec::new();
+    if !raw.is_empty() && !requirements.is_empty() {
+        let why = "may not specified at the same time as requirements";
+        causes.push(invalid(&format!("{path}.rawSelector"), &format!("{raw:?}"), why));
+    }
+    if raw.is_empty() && requirements.is_empty() {
+        let message =
+            format!("Required value: when {path} is specified, requirements or rawSelector is required");
+        causes.push(cause("FieldValueRequired", &format!("{path}.requirements"), message));
+    }
+    causes
+}
+
+fn invalid(field: &str, value: &str, why: &str) -> Cause {
+    cause("FieldValueInvalid", field, format!("Invalid value: {value}: {why}"))
+}
+
+fn access(server: &Server, user: UserInfo, review: &Value) -> Value {
+    let mut errors = Vec::new();
+    let on_resource = object::at(review, ON_RESOURCE).filter(|value| value.is_object());
+    let attributes = match on_resource {
+        Some(given) => resource_attributes(user, given, &mut errors),
+        None => Attributes {
             user,
-            verb: object::text(&path, "verb").to_owned(),
-            path: object::text(&path, "path").to_owned(),
+            verb: object::text(review, "spec.nonResourceAttributes.verb").to_owned(),
+            path: object::text(review, "spec.nonResourceAttributes.path").to_owned(),
             ..Attributes::default()
         },
     };
@@ -134,40 +187,105 @@ fn access(server: &Server, user: UserInfo, (review, target): (&Value, &Target)) 
     if !decision.reason().is_empty() {
         status["reason"] = json!(decision.reason());
     }
-    Ok(status)
+    if let Some(error) = together(&errors) {
+        status["evaluationError"] = json!(error);
+    }
+    status
 }
 
-fn resource_attributes(user: UserInfo, given: &Value, target: &Target) -> Result<Attributes, Status> {
+fn resource_attributes(user: UserInfo, given: &Value, errors: &mut Vec<String>) -> Attributes {
     let text = |field: &str| object::text(given, field).to_owned();
-    let namespace = text("namespace");
-    if target.resource.namespaced && namespace != target.namespace {
-        let message = format!("Invalid value: {namespace:?}: must match metadata.namespace");
-        let cause = cause("FieldValueInvalid", "spec.resourceAttributes.namespace", message);
-        return Err(invalid(target.resource, cause));
+    let (fields, field_errors) = fields(given);
+    if field_errors {
+        let partially = if fields.is_empty() { "" } else { "partially " };
+        errors.push(format!("{ON_RESOURCE}.fieldSelector {partially}ignored due to parse error"));
     }
-    Ok(Attributes {
+    // No authorizer here looks at labels.
+    if LabelSelector::parse(object::text(given, "labelSelector.rawSelector")).is_err() {
+        errors.push(format!("{ON_RESOURCE}.labelSelector ignored due to parse error"));
+    }
+    Attributes {
         user,
         verb: text("verb"),
-        namespace,
+        namespace: text("namespace"),
         group: text("group"),
         version: text("version"),
         resource: text("resource"),
         subresource: text("subresource"),
         name: text("name"),
         resource_request: true,
+        fields,
         ..Attributes::default()
-    })
+    }
 }
 
-/// The rules of a user are not gathered here; the answer says so, as it may.
-fn rules(review: &Value) -> Result<Value, Status> {
-    if object::text(review, "spec.namespace").is_empty() {
+/// What of the field selector is understood, and whether something of it is not
+/// (`pkg/registry/authorization/util/helpers.go`). What is not narrows nothing.
+fn fields(given: &Value) -> (FieldSelector, bool) {
+    let raw = object::text(given, "fieldSelector.rawSelector");
+    let requirements = object::list(given, "fieldSelector.requirements");
+    if requirements.is_empty() {
+        let parsed = FieldSelector::parse(raw);
+        return (parsed.clone().unwrap_or_default(), parsed.is_err());
+    }
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+    let terms: Vec<Option<String>> = requirements
+        .iter()
+        .map(|requirement| {
+            let operator = match object::text(requirement, "operator") {
+                "In" => "=",
+                "NotIn" => "!=",
+                _ => return None,
+            };
+            let [value] = object::texts(requirement, "values")[..] else { return None };
+            Some(format!("{}{operator}{}", object::text(requirement, "key"), escaped(value)))
+        })
+        .collect();
+    let known: Vec<&str> = terms.iter().flatten().map(String::as_str).collect();
+    let parsed = FieldSelector::parse(&known.join(","));
+    let faulty = parsed.is_err() || terms.iter().any(Option::is_none);
+    (parsed.unwrap_or_default(), faulty)
+}
+
+fn together(errors: &[String]) -> Option<String> {
+    match errors {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => Some(format!("[{}]", many.join(", "))),
+    }
+}
+
+/// What a user may do in a namespace, rule by rule
+/// (`pkg/registry/authorization/selfsubjectrulesreview/rest.go`).
+fn rules(server: &Server, user: &UserInfo, namespace: &str) -> Result<Value, Status> {
+    if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    Ok(json!({
-        "resourceRules": [],
-        "nonResourceRules": [],
-        "incomplete": true,
-        "evaluationError": "this server does not list rules",
-    }))
+    let found = server.authorization.rules_for(server, user, namespace);
+    let (mut on_resources, mut on_paths) = (Vec::new(), Vec::new());
+    for rule in &found.rules {
+        if !rule.resources.is_empty() {
+            let mut described = json!({"verbs": rule.verbs});
+            for (name, texts) in
+                [("apiGroups", &rule.groups), ("resources", &rule.resources), ("resourceNames", &rule.names)]
+            {
+                if !texts.is_empty() {
+                    described[name] = json!(texts);
+                }
+            }
+            on_resources.push(described);
+        }
+        if !rule.urls.is_empty() {
+            on_paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.urls}));
+        }
+    }
+    let mut status = json!({
+        "resourceRules": on_resources,
+        "nonResourceRules": on_paths,
+        "incomplete": found.incomplete,
+    });
+    if let Some(error) = together(&found.errors) {
+        status["evaluationError"] = json!(error);
+    }
+    Ok(status)
 }

@@ -1,7 +1,7 @@
 //! What the server adds to objects, keeps from being changed, and refuses, kind by kind (the
 //! `strategy.go` of each kind in `pkg/registry`).
 
-use super::{Target, cause, csr, escalation, pods, services};
+use super::{Target, cause, csr, escalation, metadata, namespaces, pods, roles, service_rules, services};
 use crate::admit::Change;
 use crate::server::Server;
 use base64::Engine;
@@ -13,25 +13,26 @@ use std::net::IpAddr;
 
 /// The most bytes of data that a ConfigMap or Secret may hold (`MaxSecretSize`).
 const MAX_DATA_BYTES: usize = 1024 * 1024;
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Completes and checks a new object.
 pub(super) fn prepare_create(server: &Server, change: &Change<'_>, new: &mut Value) -> Result<(), Status> {
     let target = change.target;
     match target.stored_as().as_str() {
         "pods" => pods::complete(new),
-        "namespaces" => {
-            new["status"] = json!({"phase": "Active"});
-            metadata_mut(new);
-            object::section_mut(&mut new["metadata"], "labels")
-                .insert("kubernetes.io/metadata.name".into(), json!(target.name));
-        }
+        "namespaces" => namespaces::complete(new, &target.name),
+        "persistentvolumes" | "persistentvolumeclaims" => new["status"] = json!({"phase": "Pending"}),
+        "volumeattachments.storage.k8s.io" => new["status"] = json!({"attached": false}),
         "services" => services::complete(new),
         "secrets" => complete_secret(new),
-        "certificatesigningrequests.certificates.k8s.io" => csr::prepare_create(change, new)?,
+        "certificatesigningrequests.certificates.k8s.io" => csr::prepare_create(server, change, new)?,
         _ => {}
     }
-    check(target, new)?;
-    escalation::check(server, change, new)
+    if target.resource.group == RBAC {
+        roles::complete(new);
+        escalation::check(server, change, (new, None))?;
+    }
+    check(target, (new, false))
 }
 
 /// Metadata that no caller changes.
@@ -59,12 +60,16 @@ pub(super) fn prepare_update(
         }
         // A binding sets what nobody else may set; it was checked where it was made.
         "binding" => return Ok(()),
+        "finalize" => {
+            let finalizers = object::at(new, "spec.finalizers").cloned().unwrap_or_else(|| json!([]));
+            *new = present.clone();
+            object::section_mut(new, "spec").insert("finalizers".into(), finalizers);
+            return Ok(());
+        }
         "approval" => return csr::prepare_approval(server, change, new, present),
         "status" => {
-            let status = new.get("status").cloned();
-            *new = present.clone();
-            set(new, "status", status);
-            return Ok(());
+            keep_all_but_status(target, new, present);
+            return refuse(target, metadata_causes(target, new, true));
         }
         _ => {}
     }
@@ -75,11 +80,20 @@ pub(super) fn prepare_update(
         "pods" => pods::check_update(target, new, present)?,
         "services" => services::check_update(target, new, present)?,
         "certificatesigningrequests" => set(new, "spec", present.get("spec").cloned()),
+        "namespaces" => {
+            let finalizers = object::at(present, "spec.finalizers").cloned().unwrap_or_else(|| json!([]));
+            object::section_mut(new, "spec").insert("finalizers".into(), finalizers);
+        }
         "secrets" => {
             complete_secret(new);
             unchanged(target, (new, present), "type")?;
         }
-        "rolebindings" | "clusterrolebindings" => unchanged_role(target, new, present)?,
+        "roles" | "clusterroles" => escalation::check(server, change, (new, Some(present)))?,
+        "rolebindings" | "clusterrolebindings" => {
+            roles::complete(new);
+            escalation::check(server, change, (new, Some(present)))?;
+            roles::check_update(target, new, present)?;
+        }
         _ => {}
     }
     if matches!(target.resource.plural, "configmaps" | "secrets")
@@ -89,8 +103,20 @@ pub(super) fn prepare_update(
             unchanged(target, (new, present), field)?;
         }
     }
-    check(target, new)?;
-    escalation::check(server, change, new)
+    check(target, (new, true))
+}
+
+/// Through the status nothing is changed but the status, and metadata: of pods not the owners, which
+/// old kubelets spoiled (`podStatusStrategy`).
+fn keep_all_but_status(target: &Target, new: &mut Value, present: &Value) {
+    let (status, mut metadata) = (new.get("status").cloned(), new.get("metadata").cloned().unwrap_or_default());
+    *new = present.clone();
+    set(new, "status", status);
+    if target.resource.plural == "pods" {
+        let owners = object::at(present, "metadata.ownerReferences").cloned();
+        set(&mut metadata, "ownerReferences", owners);
+    }
+    new["metadata"] = metadata;
 }
 
 /// Is nothing left to wait for before this object that is being deleted may go?
@@ -99,6 +125,7 @@ pub(super) fn is_finished(object: &Value) -> bool {
     object::is_terminating(object)
         && grace.unwrap_or(0) == 0
         && object::list(object, "metadata.finalizers").is_empty()
+        && (object::kind(object) != "Namespace" || namespaces::is_empty(object))
 }
 
 fn set(object: &mut Value, member: &str, value: Option<Value>) {
@@ -119,15 +146,6 @@ fn unchanged(target: &Target, (new, present): (&Value, &Value), field: &str) -> 
     Err(target.invalid(vec![cause("FieldValueInvalid", field, "Invalid value: field is immutable")]))
 }
 
-fn unchanged_role(target: &Target, new: &Value, present: &Value) -> Result<(), Status> {
-    if new.get("roleRef") == present.get("roleRef") {
-        return Ok(());
-    }
-    let role = new.get("roleRef").cloned().unwrap_or_default();
-    let message = format!("Invalid value: {role}: cannot change roleRef");
-    Err(target.invalid(vec![cause("FieldValueInvalid", "roleRef", message)]))
-}
-
 fn complete_secret(secret: &mut Value) {
     if object::text(secret, "type").is_empty() {
         secret["type"] = json!("Opaque");
@@ -140,14 +158,27 @@ fn complete_secret(secret: &mut Value) {
     object::section_mut(secret, "data").extend(encoded);
 }
 
-fn check(target: &Target, new: &Value) -> Result<(), Status> {
-    let causes = match target.resource.plural {
+fn check(target: &Target, (new, is_update): (&Value, bool)) -> Result<(), Status> {
+    let mut causes = metadata_causes(target, new, is_update);
+    causes.extend(match target.resource.plural {
         "configmaps" | "secrets" => data_causes(new),
         "endpointslices" => address_causes(new, "endpoints", "addresses"),
         "endpoints" => subset_causes(new),
         "pods" => pods::causes(new),
+        "services" => service_rules::causes(new),
+        _ if target.resource.group == RBAC => roles::causes(target, new),
         _ => Vec::new(),
-    };
+    });
+    refuse(target, causes)
+}
+
+/// What is wrong with the metadata; on updates both Kubernetes' generic code and each kind's say so.
+fn metadata_causes(target: &Target, new: &Value, is_update: bool) -> Vec<Cause> {
+    let causes = metadata::causes(target, new);
+    if is_update { causes.iter().chain(&causes).cloned().collect() } else { causes }
+}
+
+fn refuse(target: &Target, causes: Vec<Cause>) -> Result<(), Status> {
     if causes.is_empty() { Ok(()) } else { Err(target.invalid(causes)) }
 }
 

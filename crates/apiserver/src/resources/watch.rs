@@ -1,13 +1,14 @@
 //! Watching objects: what there is, then every change, once and in order.
 
-use super::{Target, read};
+use super::{Target, read, revision, selection};
+use crate::negotiate::{Form, View, Wanted};
 use crate::server::{Asked, Server};
-use crate::store::{Change, Compacted, Watcher, render};
+use crate::store::{Change, Compacted, EventKind, Stored, Watcher, line};
 use bytes::Bytes;
 use futures_util::stream::{once, unfold};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use ravelin_api::{ListOptions, Status};
+use ravelin_api::{ListOptions, Status, to_protobuf};
 use ravelin_auth::Permit;
 use ravelin_transport::{BoxError, Response, body};
 use serde_json::{Value, json};
@@ -24,38 +25,37 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Answers with a stream of events.
 pub(super) fn watch(
     server: &Arc<Server>,
-    _permit: &Permit,
-    asked: &Asked,
-    target: &Target,
+    permit: &Permit,
+    (asked, target): (&Asked, &Target),
+    wanted: Wanted,
 ) -> Result<Response, Status> {
-    let options = read::options(asked, target)?;
-    let (pending, from) = beginning(server, &options, target)?;
-    let watching = match server.store.watch(&target.stored_as(), from) {
+    let mut options = read::options(asked, target)?;
+    // The old paths are watches by their name.
+    options.watch = true;
+    selection::check_watch(&options)?;
+    let writer = Writer { wanted };
+    let (pending, from) = beginning(server, permit, (&options, target, writer))?;
+    let watching = match server.objects(permit).watch(&target.stored_as(), from) {
         Ok(watcher) => Watching {
             watcher,
             target: target.clone(),
+            writer,
             until: Instant::now() + duration(server, &options),
             bookmark_at: options.bookmarks.then(|| Instant::now() + BOOKMARK_EVERY),
             options,
             pending,
             ended: false,
         },
-        Err(compacted) => return Ok(answer(body::stream(once(async move { Ok(expired(compacted)) })))),
+        Err(compacted) => {
+            let event = writer.expired(compacted);
+            return Ok(writer.answer(body::stream(once(async move { Ok(event) }))));
+        }
     };
     let events = unfold(watching, |mut watching| async move {
         let event = watching.next().await?;
         Some((Ok::<_, BoxError>(event), watching))
     });
-    Ok(answer(body::stream(events)))
-}
-
-fn answer(body: ravelin_transport::Body) -> Response {
-    let mut answer = Response::new(body);
-    *answer.status_mut() = StatusCode::OK;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-    answer
+    Ok(writer.answer(body::stream(events)))
 }
 
 fn duration(server: &Server, options: &ListOptions) -> Duration {
@@ -70,31 +70,25 @@ fn duration(server: &Server, options: &ListOptions) -> Duration {
 /// The events to begin with, and the revision after which to go on.
 fn beginning(
     server: &Server,
-    options: &ListOptions,
-    target: &Target,
+    permit: &Permit,
+    (options, target, writer): (&ListOptions, &Target, Writer),
 ) -> Result<(VecDeque<Bytes>, u64), Status> {
-    let version = options.resource_version.as_str();
-    let from = match version {
-        "" => 0,
-        text => text.parse::<u64>().map_err(|_| {
-            Status::plain_error(format!(
-                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-            ))
-        })?,
-    };
+    let from = revision::parse(&options.resource_version).map_err(Status::plain_error)?;
     let initial = options.initial_events == Some(true);
     if from > 0 && !initial {
         return Ok((VecDeque::new(), from));
     }
+    let store = server.objects(permit);
     if options.initial_events == Some(false) {
-        return Ok((VecDeque::new(), server.store.revision()));
+        return Ok((VecDeque::new(), store.revision()));
     }
-    let (found, revision) = server.store.list(&target.stored_as(), read::scope(target));
+    let (found, revision) = store.list_stored(&target.stored_as(), read::scope(target));
+    revision::not_in_the_future(from, revision)?;
     let matching = found.iter().filter(|item| read::matches(options, target, item));
-    let mut pending: VecDeque<Bytes> = matching.map(|item| event("ADDED", item)).collect();
+    let mut pending: VecDeque<Bytes> = matching.map(|item| writer.stored("ADDED", item)).collect();
     if initial && options.bookmarks {
         let mark = json!({"k8s.io/initial-events-end": "true"});
-        pending.push_back(bookmark(target, revision, Some(mark)));
+        pending.push_back(writer.bookmark(target, revision, Some(mark)));
     }
     Ok((pending, revision))
 }
@@ -103,6 +97,7 @@ struct Watching {
     watcher: Watcher,
     target: Target,
     options: ListOptions,
+    writer: Writer,
     pending: VecDeque<Bytes>,
     until: Instant,
     bookmark_at: Option<Instant>,
@@ -128,11 +123,14 @@ impl Watching {
         }
     }
 
-    fn take(&mut self, change: Result<Change, Compacted>) {
+    fn take(&mut self, change: Result<Arc<Change>, Compacted>) {
         match change {
-            Ok(change) => self.pending.extend(self.event_of(&change)),
+            Ok(change) => {
+                let kind = self.meaning(&change);
+                self.pending.extend(kind.map(|kind| self.writer.change(&change, kind)));
+            }
             Err(compacted) => {
-                self.pending.push_back(expired(compacted));
+                self.pending.push_back(self.writer.expired(compacted));
                 self.ended = true;
             }
         }
@@ -143,57 +141,110 @@ impl Watching {
         if now >= self.until {
             self.ended = true;
         } else if self.bookmark_at.is_some_and(|at| now >= at) {
-            self.pending.push_back(bookmark(&self.target, self.watcher.revision(), None));
+            let bookmark = self.writer.bookmark(&self.target, self.watcher.revision(), None);
+            self.pending.push_back(bookmark);
             self.bookmark_at = Some(now + BOOKMARK_EVERY);
         }
     }
 
     /// What a change is to this watcher: an object that begins to match was added, one that no
     /// longer does was deleted.
-    fn event_of(&self, change: &Change) -> Option<Bytes> {
-        if read::scope(&self.target).is_some_and(|namespace| namespace != change.key.namespace) {
+    fn meaning(&self, change: &Change) -> Option<EventKind> {
+        if read::scope(&self.target).is_some_and(|namespace| namespace != change.key.namespace)
+            || !self.target.name.is_empty() && self.target.name != change.key.name
+        {
             return None;
         }
         let matches = |item: &Value| read::matches(&self.options, &self.target, item);
-        let before = change.before.as_deref().is_some_and(matches);
+        let before = change.before.as_ref().is_some_and(|before| matches(before));
         let after = !change.deleted && matches(&change.after);
         match (before, after) {
-            (false, true) => Some(event("ADDED", &change.after)),
-            (true, true) => Some(event("MODIFIED", &change.after)),
-            (true, false) if change.deleted => Some(event("DELETED", &change.after)),
-            (true, false) => {
-                // The watcher knows the old state; only the version is the change's.
-                let mut last = change.before.as_deref()?.clone();
-                last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-                Some(event("DELETED", &last))
-            }
+            (false, true) => Some(EventKind::Added),
+            (true, true) => Some(EventKind::Modified),
+            (true, false) if change.deleted => Some(EventKind::Deleted),
+            (true, false) => Some(EventKind::Left),
             (false, false) => None,
         }
     }
 }
 
-/// A line of the stream. The object in it is rendered as in any other answer.
-fn event(kind: &str, object: &Value) -> Bytes {
-    let rendered = render(object);
-    let object = rendered.strip_suffix(b"\n").unwrap_or(&rendered);
-    let mut line = format!("{{\"type\":\"{kind}\",\"object\":").into_bytes();
-    line.extend_from_slice(object);
-    line.extend_from_slice(b"}\n");
-    Bytes::from(line)
+/// Writes events in the form that is wanted.
+#[derive(Clone, Copy)]
+struct Writer {
+    wanted: Wanted,
 }
 
-fn bookmark(target: &Target, revision: u64, annotations: Option<Value>) -> Bytes {
-    let mut object = json!({
-        "kind": target.resource.kind,
-        "apiVersion": target.resource.api_version(),
-        "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
-    });
-    if let Some(annotations) = annotations {
-        object["metadata"]["annotations"] = annotations;
+impl Writer {
+    fn answer(self, body: ravelin_transport::Body) -> Response {
+        let mut answer = Response::new(body);
+        *answer.status_mut() = StatusCode::OK;
+        let media_type = match self.wanted.form {
+            Form::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            Form::Json | Form::Yaml => "application/json",
+        };
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        answer
     }
-    event("BOOKMARK", &object)
+
+    fn change(self, change: &Change, kind: EventKind) -> Bytes {
+        if self.is_plain() {
+            return change.line(kind);
+        }
+        self.value(kind.name(), &change.object_of(kind))
+    }
+
+    fn stored(self, event: &str, object: &Stored) -> Bytes {
+        if self.is_plain() { line(event, object) } else { self.value(event, object) }
+    }
+
+    fn is_plain(self) -> bool {
+        self.wanted.form != Form::Protobuf && self.wanted.view == View::Whole
+    }
+
+    fn value(self, event: &str, object: &Value) -> Bytes {
+        let viewed = match self.wanted.view {
+            View::Whole => None,
+            _ if object["kind"] == "Status" => None,
+            View::Metadata | View::MetadataList => Some(json!({"kind": "PartialObjectMetadata",
+                "apiVersion": "meta.k8s.io/v1", "metadata": object.get("metadata")})),
+        };
+        let object = viewed.as_ref().unwrap_or(object);
+        if self.wanted.form == Form::Protobuf
+            && let Some(bytes) = to_protobuf(object)
+        {
+            return frame(event, &bytes);
+        }
+        let rendered = ravelin_api::render(object);
+        let mut line = format!("{{\"type\":\"{event}\",\"object\":").into_bytes();
+        line.extend_from_slice(rendered.trim_ascii_end());
+        line.extend_from_slice(b"}\n");
+        Bytes::from(line)
+    }
+
+    fn bookmark(self, target: &Target, revision: u64, annotations: Option<Value>) -> Bytes {
+        let mut object = json!({
+            "kind": target.resource.kind,
+            "apiVersion": target.resource.api_version(),
+            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+        });
+        if let Some(annotations) = annotations {
+            object["metadata"]["annotations"] = annotations;
+        }
+        self.value("BOOKMARK", &object)
+    }
+
+    fn expired(self, compacted: Compacted) -> Bytes {
+        self.value("ERROR", &Status::expired(compacted.to_string()).to_value())
+    }
 }
 
-fn expired(compacted: Compacted) -> Bytes {
-    event("ERROR", &Status::expired(compacted.to_string()).to_value())
+/// An event in protobuf: its length, then a `WatchEvent` whose object is an enveloped one
+/// (`serializer/protobuf`, `lengthDelimitedFrameWriter`).
+fn frame(event: &str, object: &[u8]) -> Bytes {
+    let message = ravelin_api::watch_event(event, object);
+    let mut frame = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
+    frame.extend_from_slice(&message);
+    Bytes::from(frame)
 }

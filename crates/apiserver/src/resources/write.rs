@@ -1,20 +1,26 @@
 //! Creating, updating and patching objects, and the parts that subresources name.
 
-use super::patch::{BadPatch, MAX_OPERATIONS, PatchKind};
-use super::{Target, body, cause, name, services, strategy};
+use super::body::{self, Given};
+use super::patch::Patch;
+use super::{Target, metadata, services, strategy};
 use crate::admit::{self, Change, Operation};
 use crate::answer;
 use crate::server::{Asked, Server};
 use crate::store::{Key, Step, StoreError};
 use http::StatusCode;
-use ravelin_api::{GroupResource, Status, object};
-use ravelin_auth::{Permit, UserInfo};
+use ravelin_api::{Cause, GroupResource, Status, object};
+use ravelin_auth::{Attributes, Permit};
 use ravelin_transport::Response;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// How often a patch is tried again when somebody else was faster (`maxRetryWhenPatchConflicts`).
 const MAX_ATTEMPTS: usize = 5;
+/// How often another name is made up where the first is taken (`maxNameGenerationCreateAttempts`).
+const MAX_NAMES: usize = 8;
+/// The largest request that etcd takes (`--max-request-bytes`).
+const MAX_STORED_BYTES: usize = 1536 * 1024;
 
 /// Creates an object.
 pub(super) async fn create(
@@ -23,61 +29,48 @@ pub(super) async fn create(
     mut asked: Asked,
     mut target: Target,
 ) -> Result<Response, Status> {
-    let dry_run = body::dry_run(&asked.query, "CreateOptions")?;
-    let mut new = body::object(&mut asked, &target).await?;
-    if target.resource.namespaced && target.namespace.is_empty() {
-        return Err(Status::method_not_allowed());
-    }
-    same_namespace(&new, &target)?;
-    target.name = object::name(&new).to_owned();
-    admit::namespace_is_open(server, &target)?;
-    let change =
-        Change { user: permit.user(), target: &target, subresource: "", operation: Operation::Create };
-    admit::before_create(server, &change, &mut new)?;
-    if !target.name.is_empty() {
-        name::check(&target, &target.name)?;
-    }
-    strategy::prepare_create(server, &change, &mut new)?;
-    let _one_at_a_time = server.allocation();
-    services::allocate(server, &target, &mut new)?;
-    let (resource, namespace) = (target.stored_as(), target.scope());
-    let created = if dry_run {
-        server.store.would_create(&resource, namespace, new)
-    } else {
-        server.store.create(&resource, namespace, new)
-    };
-    let created = created.map_err(|error| target.refused(error))?;
-    Ok(answer::object(StatusCode::CREATED, &created))
+    let given = body::read(&mut asked, kind_of(&target).as_ref(), "CreateOptions").await?;
+    same_namespace(&given.object, &target)?;
+    target.name = object::name(&given.object).to_owned();
+    let created = Writing::new(server, &permit, (&target, ""), given.options.dry_run).create(&given)?;
+    Ok(given.warn(answer::object(StatusCode::CREATED, &created)))
 }
 
-/// Replaces an object, or the part of it that the subresource names.
+/// Replaces an object, or the part of it that the subresource names. Some kinds may be created in
+/// this way too.
 pub(super) async fn update(
     server: &Server,
     permit: Permit,
     mut asked: Asked,
     target: Target,
 ) -> Result<Response, Status> {
-    let dry_run = body::dry_run(&asked.query, "UpdateOptions")?;
-    let new = body::object(&mut asked, &target).await?;
-    same_namespace(&new, &target)?;
-    same_name(&new, &target)?;
-    let writing = Writing {
-        server,
-        user: permit.user(),
-        target: &target,
-        subresource: &asked.info.subresource,
-        operation: Operation::Update,
-        dry_run,
-    };
+    let given = body::read(&mut asked, kind_of(&target).as_ref(), "UpdateOptions").await?;
+    let new = &given.object;
+    same_namespace(new, &target)?;
+    same_name(new, &target)?;
+    let subresource = asked.info.subresource.as_str();
+    let writing = Writing::new(server, &permit, (&target, subresource), given.options.dry_run);
+    let exists = server.objects(&permit).get(&target.key()).is_some();
+    if !exists && subresource.is_empty() && created_by_update(&target) {
+        let create = Attributes { verb: "create".to_owned(), ..permit.attributes().clone() };
+        let may = server.authorization.authorize(server, create).map_err(|denied| denied.status())?;
+        let writing = Writing { permit: &may, operation: Operation::Create, ..writing };
+        let created = writing.create(&given)?;
+        return Ok(given.warn(answer::object(StatusCode::CREATED, &created)));
+    }
     let stored = writing.replace(|present| {
-        let uid = object::uid(&new);
+        let uid = object::uid(new);
         if !uid.is_empty() && uid != object::uid(present) {
             let (asked, actual) = (uid.to_owned(), object::uid(present).to_owned());
             return Err(target.refused(StoreError::OtherUid { key: target.key(), asked, actual }));
         }
+        let conditional = !updated_unconditionally(&target) && subresource.is_empty();
+        if conditional && object::resource_version(new).is_empty() {
+            return Err(version_required(&target));
+        }
         Ok(new.clone())
     })?;
-    Ok(answer::object(StatusCode::OK, &stored))
+    Ok(given.warn(answer::object(StatusCode::OK, &stored)))
 }
 
 /// Patches an object, or the part of it that the subresource names.
@@ -87,45 +80,122 @@ pub(super) async fn patch(
     mut asked: Asked,
     target: Target,
 ) -> Result<Response, Status> {
-    let dry_run = body::dry_run(&asked.query, "PatchOptions")?;
-    let kind = PatchKind::of(&body::media_type(&asked))
-        .ok_or_else(|| Status::unsupported_media_type("415: Unsupported Media Type"))?;
-    let bytes = body::bytes(asked.take_body()).await?;
-    let patch: Value = serde_json::from_slice(&bytes)
-        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-    let writing = Writing {
-        server,
-        user: permit.user(),
-        target: &target,
-        subresource: &asked.info.subresource,
-        operation: Operation::Update,
-        dry_run,
-    };
+    let patch = Patch::read(&mut asked, &target).await?;
+    let subresource = asked.info.subresource.as_str();
+    let writing = Writing::new(server, &permit, (&target, subresource), patch.options.dry_run);
+    let warnings = RefCell::new(Vec::new());
     let stored = writing.replace(|present| {
-        let patched = kind.apply(present, &patch).map_err(bad_patch)?;
-        same_name(&patched, &target)?;
-        same_namespace(&patched, &target)?;
-        if object::uid(&patched) != object::uid(present) {
-            let message = format!("Invalid value: {:?}: field is immutable", object::uid(&patched));
-            let cause = cause("FieldValueInvalid", "metadata.uid", message);
-            return Err(target.invalid(vec![cause.clone(), cause]));
-        }
-        Ok(patched)
+        let patched = patch.apply(present)?;
+        same_name(&patched.object, &target)?;
+        same_namespace(&patched.object, &target)?;
+        warnings.replace(patched.findings);
+        Ok(patched.object)
     })?;
-    Ok(answer::object(StatusCode::OK, &stored))
+    Ok(answer::with_warnings(answer::object(StatusCode::OK, &stored), &warnings.into_inner()))
 }
 
-/// Runs a change of an object through all that is asked of one, as the server itself.
+/// A target's `apiVersion` and `kind`.
+pub(super) struct Kind(String, &'static str);
+
+impl Kind {
+    pub(super) fn as_ref(&self) -> (&str, &str) {
+        (&self.0, self.1)
+    }
+}
+
+pub(super) fn kind_of(target: &Target) -> Kind {
+    Kind(target.resource.api_version(), target.resource.kind)
+}
+
+/// Kinds that a PUT creates where there are none (`AllowCreateOnUpdate` of each strategy).
+fn created_by_update(target: &Target) -> bool {
+    target.resource.group == "rbac.authorization.k8s.io"
+        || matches!(target.resource.plural, "leases" | "events" | "endpoints" | "services")
+}
+
+/// Kinds that may be replaced without saying which version is meant (`AllowUnconditionalUpdate`).
+fn updated_unconditionally(target: &Target) -> bool {
+    !matches!(
+        target.resource.plural,
+        "leases" | "serviceaccounts" | "csidrivers" | "csinodes" | "volumeattachments"
+    )
+}
+
+fn version_required(target: &Target) -> Status {
+    // Upstream names the resource where a kind belongs.
+    let message = "Invalid value: 0x0: must be specified for an update";
+    let cause = super::cause("FieldValueInvalid", "metadata.resourceVersion", message);
+    Status::invalid(target.group_resource(), &target.name, vec![cause])
+}
+
+/// A change of an object on its way through all that is asked of one.
+#[derive(Clone, Copy)]
 pub(super) struct Writing<'a> {
-    pub(super) server: &'a Server,
-    pub(super) user: &'a UserInfo,
-    pub(super) target: &'a Target,
-    pub(super) subresource: &'a str,
-    pub(super) operation: Operation,
-    pub(super) dry_run: bool,
+    server: &'a Server,
+    permit: &'a Permit,
+    target: &'a Target,
+    subresource: &'a str,
+    operation: Operation,
+    dry_run: bool,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    /// A change that somebody has leave for.
+    pub(super) fn new(
+        server: &'a Server,
+        permit: &'a Permit,
+        (target, subresource): (&'a Target, &'a str),
+        dry_run: bool,
+    ) -> Self {
+        Self { server, permit, target, subresource, operation: Operation::Update, dry_run }
+    }
+
+    fn change(&self, operation: Operation) -> Change<'a> {
+        Change { user: self.permit.user(), target: self.target, subresource: self.subresource, operation }
+    }
+
+    /// Creates the object.
+    fn create(&self, given: &Given) -> Result<Arc<Value>, Status> {
+        let (server, target) = (self.server, self.target);
+        let mut new = given.object.clone();
+        admit::namespace_is_open(server, target)?;
+        admit::before_create(server, &self.change(Operation::Create), &mut new)?;
+        let prefix = object::text(&new, "metadata.generateName").to_owned();
+        let generated = object::name(&new).is_empty() && !prefix.is_empty();
+        let mut entropy = server.host.entropy("apiserver/name");
+        if generated {
+            metadata::generate_name(&mut new, &prefix, |limit| entropy.below(limit));
+        }
+        let named = Target { name: object::name(&new).to_owned(), ..target.clone() };
+        let change = Change { target: &named, ..self.change(Operation::Create) };
+        strategy::prepare_create(server, &change, &mut new)?;
+        if !matches!(object::resource_version(&new), "" | "0") {
+            return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
+        }
+        refuse_too_large(&new)?;
+        let _one_at_a_time = server.allocation();
+        services::allocate(server, &named, &mut new)?;
+        let (resource, namespace) = (target.stored_as(), target.scope());
+        let store = server.objects(self.permit);
+        for attempt in 1.. {
+            let created = if self.dry_run {
+                store.would_create(&resource, namespace, new.clone())
+            } else {
+                store.create(&resource, namespace, new.clone())
+            };
+            match created {
+                Err(StoreError::AlreadyExists(key)) if generated && attempt == MAX_NAMES => {
+                    return Err(Status::generated_name_exists(target.group_resource(), &key.name));
+                }
+                Err(StoreError::AlreadyExists(_)) if generated => {
+                    metadata::generate_name(&mut new, &prefix, |limit| entropy.below(limit));
+                }
+                done => return done.map_err(|error| named.refused(error)),
+            }
+        }
+        unreachable!("the last attempt answers")
+    }
+
     /// Replaces the object by a function of its present state. Where somebody else changes it
     /// meanwhile, it starts over.
     pub(super) fn replace(
@@ -134,7 +204,7 @@ impl Writing<'_> {
     ) -> Result<Arc<Value>, Status> {
         let key = self.target.key();
         for _ in 0..MAX_ATTEMPTS {
-            let Some(present) = self.server.store.get(&key) else {
+            let Some(present) = self.server.objects(self.permit).get(&key) else {
                 return Err(Status::not_found(self.target.group_resource(), &self.target.name));
             };
             let mut new = make(&present)?;
@@ -143,6 +213,12 @@ impl Writing<'_> {
                 return Err(self.target.refused(StoreError::Modified(key)));
             }
             self.prepare(&mut new, &present)?;
+            let is_service = self.target.resource.plural == "services" && self.subresource.is_empty();
+            let _one_at_a_time = is_service.then(|| self.server.allocation());
+            if is_service {
+                services::reallocate(self.server, self.target, (&mut new, &present))?;
+            }
+            refuse_too_large(&new)?;
             match self.commit(&key, &present, new) {
                 Err(StoreError::Modified(_)) => {}
                 done => return done.map_err(|error| self.target.refused(error)),
@@ -152,19 +228,18 @@ impl Writing<'_> {
     }
 
     fn prepare(&self, new: &mut Value, present: &Value) -> Result<(), Status> {
-        let change = Change {
-            user: self.user,
-            target: self.target,
-            subresource: self.subresource,
-            operation: self.operation,
-        };
+        let change = self.change(self.operation);
+        let causes: Vec<Cause> = metadata::causes_of_change(new, present);
         strategy::keep_what_the_server_owns(new, present);
         admit::before_update(self.server, &change, new, present)?;
+        if !causes.is_empty() {
+            return Err(self.target.invalid(causes));
+        }
         strategy::prepare_update(self.server, &change, new, present)
     }
 
     fn commit(&self, key: &Key, present: &Value, new: Value) -> Result<Arc<Value>, StoreError> {
-        self.server.store.modify(key, |now| {
+        self.server.objects(self.permit).modify(key, |now| {
             if object::resource_version(now) != object::resource_version(present) {
                 return Err(StoreError::Modified(key.clone()));
             }
@@ -177,14 +252,21 @@ impl Writing<'_> {
     }
 }
 
-fn bad_patch(bad: BadPatch) -> Status {
-    match bad {
-        BadPatch::Unprocessable => {
-            Status::generic(422, "", (GroupResource { group: "", resource: "" }, ""), "")
-        }
-        BadPatch::TooLarge(operations) => Status::too_large(&format!(
-            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {operations}"
-        )),
+/// etcd takes no request above its limit, whatever is in it.
+fn refuse_too_large(object: &Value) -> Result<(), Status> {
+    if weight(object) <= MAX_STORED_BYTES {
+        return Ok(());
+    }
+    Err(Status::plain_error("etcdserver: request is too large"))
+}
+
+/// About how many bytes a value takes.
+pub(super) fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum(),
+        Value::Object(members) => members.iter().map(|(name, member)| name.len() + 3 + weight(member)).sum(),
+        _ => 4,
     }
 }
 
@@ -216,4 +298,9 @@ pub(super) fn created() -> Response {
         StatusCode::CREATED,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
     )
+}
+
+/// 422 without a kind, as patches that lead nowhere are refused.
+pub(super) fn invalid_patch(cause: Cause) -> Status {
+    Status::invalid(GroupResource { group: "", resource: "" }, "", vec![cause])
 }

@@ -35,7 +35,7 @@ impl History {
         let states = self.0.entry(change.key.clone()).or_default();
         states.push_back(State {
             revision: change.revision,
-            object: Arc::clone(&change.after),
+            object: Arc::clone(change.after.value()),
             deleted: change.deleted,
         });
         if states.len() > MAX_STATES_PER_OBJECT {

@@ -7,13 +7,15 @@
 mod change;
 mod history;
 mod key;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-pub use change::Change;
+pub use change::{Change, EventKind, line};
 pub use history::{MAX_STATES_PER_OBJECT, State};
 pub use key::{Key, resource_name};
+pub use stored::Stored;
 pub use watch::{Compacted, Watcher};
 
 use bytes::Bytes;
@@ -93,7 +95,7 @@ pub struct Store {
 
 struct Inner {
     revision: u64,
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: BTreeMap<Key, Arc<Stored>>,
     logs: BTreeMap<String, Log>,
     history: History,
 }
@@ -128,6 +130,11 @@ impl Store {
 
     /// An object.
     pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        self.stored(key).map(|stored| Arc::clone(stored.value()))
+    }
+
+    /// An object with its bytes.
+    pub fn stored(&self, key: &Key) -> Option<Arc<Stored>> {
         self.lock().objects.get(key).cloned()
     }
 
@@ -135,16 +142,37 @@ impl Store {
     /// the revision at which this is all of them.
     pub fn list(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Value>>, u64) {
         let inner = self.lock();
-        let from = Key::namespaced(resource, namespace.unwrap_or_default(), "");
-        let found = inner
-            .objects
-            .range(from..)
-            .take_while(|(key, _)| {
-                key.resource == resource && namespace.is_none_or(|namespace| key.namespace == namespace)
-            })
-            .map(|(_, object)| Arc::clone(object))
-            .collect();
-        (found, inner.revision)
+        let found = inner.range(resource, namespace);
+        (found.map(|(_, stored)| Arc::clone(stored.value())).collect(), inner.revision)
+    }
+
+    /// The same with their bytes.
+    pub fn list_stored(&self, resource: &str, namespace: Option<&str>) -> (Vec<Arc<Stored>>, u64) {
+        let inner = self.lock();
+        (inner.range(resource, namespace).map(|(_, stored)| Arc::clone(stored)).collect(), inner.revision)
+    }
+
+    /// The objects as they were at an earlier revision.
+    ///
+    /// # Errors
+    /// Where the log no longer holds all that happened since.
+    pub fn list_at(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Stored>>, Compacted> {
+        let inner = self.lock();
+        let Some(log) = inner.logs.get(resource) else { return Ok(Vec::new()) };
+        let since = log.all_after(revision).map_err(|oldest| Compacted { asked: revision, oldest })?;
+        let mut objects: BTreeMap<&Key, &Arc<Stored>> = inner.range(resource, namespace).collect();
+        for change in since.rev().filter(|change| namespace.is_none_or(|name| name == change.key.namespace)) {
+            match &change.before {
+                Some(before) => objects.insert(&change.key, before),
+                None => objects.remove(&change.key),
+            };
+        }
+        Ok(objects.into_values().map(Arc::clone).collect())
     }
 
     /// Creates an object of any kind that the API serves, in the namespace that it names: for
@@ -173,9 +201,7 @@ impl Store {
         let (key, mut object) = self.born(&inner, (resource, namespace), object)?;
         let revision = inner.revision + 1;
         set_version(&mut object, revision);
-        let after = Arc::new(object);
-        inner.commit(Change { revision, key, before: None, after: Arc::clone(&after), deleted: false });
-        Ok(after)
+        Ok(inner.commit(key, (None, object), false))
     }
 
     /// The object that [`Store::create`] would store, without storing it.
@@ -218,7 +244,8 @@ impl Store {
         change: impl FnOnce(&Value) -> Result<Step, E>,
     ) -> Result<Arc<Value>, E> {
         let mut inner = self.lock();
-        let before = inner.objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.clone()))?;
+        let stored = inner.objects.get(key).cloned().ok_or_else(|| StoreError::NotFound(key.clone()))?;
+        let before = Arc::clone(stored.value());
         let (mut object, deleted) = match change(&before)? {
             Step::Leave(mut object) => {
                 keep_identity(&mut object, &before);
@@ -233,15 +260,7 @@ impl Store {
         }
         let revision = inner.revision + 1;
         set_version(&mut object, revision);
-        let after = Arc::new(object);
-        inner.commit(Change {
-            revision,
-            key: key.clone(),
-            before: Some(before),
-            after: Arc::clone(&after),
-            deleted,
-        });
-        Ok(after)
+        Ok(inner.commit(key.clone(), (Some(stored), object), deleted))
     }
 
     /// Deletes an object and gives back its last state.
@@ -294,21 +313,18 @@ impl Store {
     ///
     /// # Errors
     /// Where the log no longer holds them all.
-    pub(crate) fn changes_after(&self, resource: &str, revision: u64) -> Result<Vec<Change>, Compacted> {
-        let (mut changes, mut after) = (Vec::new(), revision);
-        while let Some(change) = self.change_after(resource, after)? {
-            after = change.revision;
-            changes.push(change);
-        }
-        Ok(changes)
+    pub(crate) fn changes_after(&self, resource: &str, revision: u64) -> Result<Vec<Arc<Change>>, Compacted> {
+        let inner = self.lock();
+        let Some(log) = inner.logs.get(resource) else { return Ok(Vec::new()) };
+        let changes = log.all_after(revision).map_err(|oldest| Compacted { asked: revision, oldest })?;
+        Ok(changes.cloned().collect())
     }
 
-    fn change_after(&self, resource: &str, revision: u64) -> Result<Option<Change>, Compacted> {
+    fn change_after(&self, resource: &str, revision: u64) -> Result<Option<Arc<Change>>, Compacted> {
         let inner = self.lock();
         let Some(log) = inner.logs.get(resource) else { return Ok(None) };
-        log.after(revision)
-            .map(Option::<&Change>::cloned)
-            .map_err(|oldest| Compacted { asked: revision, oldest })
+        let change = log.after(revision).map_err(|oldest| Compacted { asked: revision, oldest })?;
+        Ok(change.cloned())
     }
 
     /// Gives a new object its name, UID and creation time.
@@ -370,18 +386,41 @@ impl Precondition {
 }
 
 impl Inner {
-    fn commit(&mut self, change: Change) {
-        self.revision = change.revision;
-        if change.deleted {
-            self.objects.remove(&change.key);
+    /// The objects of a resource, of one namespace or of all, by namespace and name.
+    fn range<'a>(
+        &'a self,
+        resource: &'a str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Stored>)> {
+        let from = Key::namespaced(resource, namespace.unwrap_or_default(), "");
+        self.objects.range(from..).take_while(move |(key, _)| {
+            key.resource == resource && namespace.is_none_or(|namespace| key.namespace == namespace)
+        })
+    }
+
+    fn commit(
+        &mut self,
+        key: Key,
+        (before, object): (Option<Arc<Stored>>, Value),
+        deleted: bool,
+    ) -> Arc<Value> {
+        let value = Arc::new(object);
+        let after = Stored::new(Arc::clone(&value));
+        self.revision += 1;
+        if deleted {
+            self.objects.remove(&key);
         } else {
-            self.objects.insert(change.key.clone(), Arc::clone(&change.after));
+            self.objects.insert(key.clone(), Arc::clone(&after));
         }
+        let log = key.resource.clone();
+        let change =
+            Change { revision: self.revision, key, before, after, deleted, lines: Default::default() };
         self.history.record(&change);
-        let log = self.logs.entry(change.key.resource.clone()).or_insert_with(Log::new);
-        if let Some(forgotten) = log.push(change) {
+        let log = self.logs.entry(log).or_insert_with(Log::new);
+        if let Some(forgotten) = log.push(Arc::new(change)) {
             self.history.forget(&forgotten);
         }
+        value
     }
 }
 

@@ -46,6 +46,34 @@ fn a_change_that_changes_nothing_makes_no_revision() {
 }
 
 #[test]
+fn an_earlier_revision_can_be_listed_until_it_is_compacted() {
+    let store = store();
+    let key = Key::namespaced("configmaps", "a", "x");
+    store.seed(config_map("x", "1")).unwrap();
+    store.seed(config_map("y", "1")).unwrap();
+    store.update(&key, config_map("x", "2")).unwrap();
+    store.delete(&key, &Precondition::default()).unwrap();
+    let at = |revision| {
+        let found = store.list_at("configmaps", Some("a"), revision).unwrap();
+        found.iter().map(|o| format!("{}={}", object::name(o), o["data"]["k"])).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!((at(1), at(2)), ("x=\"1\"".into(), "x=\"1\" y=\"1\"".into()));
+    assert_eq!((at(3), at(4)), ("x=\"2\" y=\"1\"".into(), "y=\"1\"".into()));
+    store.compact(3);
+    assert!(store.list_at("configmaps", Some("a"), 2).is_err());
+    assert_eq!(at(3), "x=\"2\" y=\"1\"");
+}
+
+#[test]
+fn an_event_carries_the_bytes_of_any_other_answer() {
+    let store = store();
+    let created = store.seed(config_map("x", "<&>")).unwrap();
+    let change = store.changes_after("configmaps", 0).unwrap().remove(0);
+    let line = format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", String::from_utf8_lossy(&render(&created)).trim_end());
+    assert_eq!(change.line(EventKind::Added), line);
+}
+
+#[test]
 fn the_history_holds_every_state_as_it_was_answered() {
     let store = store();
     let key = Key::from_path("/api/v1/namespaces/a/configmaps/x").unwrap();

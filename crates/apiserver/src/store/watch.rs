@@ -34,7 +34,7 @@ impl Watcher {
     ///
     /// # Errors
     /// Where the log no longer holds it.
-    pub async fn next(&mut self) -> Result<Change, Compacted> {
+    pub async fn next(&mut self) -> Result<Arc<Change>, Compacted> {
         loop {
             // Seen before looking, so that a change in between wakes the wait below.
             self.news.borrow_and_update();

@@ -2,7 +2,7 @@
 
 use super::stage::{As, Backend, Issuer, Stage};
 use crate::FrontProxyConfig;
-use ravelin_host::Flaws;
+use ravelin_host::{Flaw, Flaws};
 use ravelin_pki::TrustAnchors;
 use ravelin_transport::{body, collect};
 use serde_json::Value;
@@ -13,6 +13,7 @@ fn believing(client_ca: TrustAnchors, allowed: &[&str]) -> FrontProxyConfig {
         client_ca,
         allowed_names: texts(allowed),
         username_headers: texts(&["X-Remote-User"]),
+        uid_headers: texts(&["X-Remote-Uid"]),
         group_headers: texts(&["X-Remote-Group", "X-Group-Remote"]),
         extra_headers_prefixes: texts(&["X-Remote-Extra-"]),
     }
@@ -81,4 +82,52 @@ async fn what_front_proxies_say_goes_no_further() {
     let (_, headers, _) = pod.requests().pop().unwrap();
     assert!(headers.contains_key("x-other"));
     assert!(headers.keys().all(|name| !name.as_str().starts_with("x-remote")), "{headers:?}");
+}
+
+#[tokio::test]
+async fn a_front_proxy_tells_uid_groups_and_extras() {
+    let mut proxies = None;
+    let stage = Stage::of(Flaws::none(), |config, network, _| {
+        let issuer = Issuer::new(network);
+        config.front_proxy = Some(believing(issuer.anchors(), &["front-proxy-client"]));
+        proxies = Some(issuer);
+    })
+    .await;
+    let proxy = As::Certificate(proxies.unwrap().client("front-proxy-client", &[]));
+    let request = http::Request::builder()
+        .method("POST")
+        .uri("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header("content-type", "application/json")
+        .header("x-remote-user", "alice")
+        .header("x-remote-uid", "u1")
+        .header("x-remote-group", "dev")
+        .header("x-group-remote", "ops")
+        .header("X-Remote-Extra-Acme.com%2fProject", "p")
+        .header("x-remote-extra-bad%zz", "q")
+        .body(body::full("{}"))
+        .unwrap();
+    let answer = stage.send(&proxy, request).await;
+    let bytes = collect(answer.into_body(), 1 << 20).await.unwrap();
+    let review: Value = serde_json::from_slice(&bytes).unwrap();
+    let expected = serde_json::json!({"username": "alice", "uid": "u1", "groups": ["dev", "ops", "system:authenticated"],
+        "extra": {"acme.com/project": ["p"], "bad%zz": ["q"]}});
+    assert_eq!(review["status"]["userInfo"], expected);
+}
+
+#[tokio::test]
+async fn anybodys_word_counts_where_everybody_is_a_front_proxy() {
+    for flaw in [None, Some(Flaw::ApiserverTrustsAnyFrontProxy)] {
+        for configured in [false, true] {
+            let stage = Stage::of(
+                flaw.map_or_else(Flaws::none, |flaw| Flaws::danger([flaw])),
+                |config, network, _| {
+                    let proxies = Issuer::new(network).anchors();
+                    config.front_proxy = configured.then(|| believing(proxies, &["front-proxy-client"]));
+                },
+            )
+            .await;
+            let expected = if flaw.is_some() { Ok("admin".to_owned()) } else { Err(403) };
+            assert_eq!(taken_for(&stage, &As::Nobody).await, expected, "{flaw:?} {configured}");
+        }
+    }
 }

@@ -63,7 +63,7 @@ async fn an_object_lives_its_life_in_kubernetes_words() {
             None,
             (
                 400,
-                r#"Unable to find "v1, Resource=configmaps" that match label selector "", field selector "data.a=1": field label not supported: data.a"#,
+                r#""data.a" is not a known field selector: only "metadata.name", "metadata.namespace""#,
             ),
         ),
     ] {

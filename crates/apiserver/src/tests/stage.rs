@@ -25,6 +25,16 @@ use std::time::Duration;
 pub(super) const API: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 pub(super) const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
+/// What 1.33 enables by itself, as far as it exists here, and NodeRestriction.
+const ADMISSION: [&str; 6] = [
+    "NamespaceLifecycle",
+    "ServiceAccount",
+    "NodeRestriction",
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
+];
+
 /// Who calls.
 #[derive(Clone)]
 pub(super) enum As {
@@ -86,6 +96,7 @@ pub(super) struct Stage {
     pub(super) network: Network,
     pub(super) issuer: Issuer,
     pub(super) api: Running,
+    pub(super) api_host: HostRef,
     pub(super) caller: HostRef,
 }
 
@@ -134,8 +145,9 @@ impl Stage {
             },
             token_lives: TokenLives { extended: true, max_seconds: None },
             authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
-            admission: vec!["NodeRestriction".to_owned()],
+            admission: ADMISSION.map(str::to_owned).to_vec(),
             service_range: "10.96.0.0/16".parse().unwrap(),
+            node_ports: (30_000, 32_767),
             kubelet: KubeletClientConfig {
                 identity: Some(issuer.client("kube-apiserver-kubelet-client", &["kubeadm:cluster-admins"])),
                 trust: ServerTrust::Anchors(issuer.anchors()),
@@ -147,9 +159,9 @@ impl Stage {
             kubernetes_version: (1, 33),
         };
         change(&mut config, &network, &issuer);
-        let api = Apiserver::start(host, config).await.unwrap();
+        let api = Apiserver::start(Arc::clone(&host), config).await.unwrap();
         let caller = network.host("caller", [10, 0, 0, 9]);
-        Self { network, issuer, api, caller }
+        Self { network, issuer, api, api_host: host, caller }
     }
 
     pub(super) fn admin(&self) -> As {

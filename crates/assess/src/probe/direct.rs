@@ -6,7 +6,7 @@ use crate::path::Path;
 use crate::stage::{Asked, Stage};
 use futures_util::future::LocalBoxFuture;
 use ravelin_adversary::{Ask, ServerKind, Target};
-use ravelin_cluster::{Demo, PROBE_CONFIG_MAP, PortAt, Who};
+use ravelin_cluster::{Demo, NAMESPACE, PROBE_CONFIG_MAP, PortAt, Who, config_map_name, secret_name};
 use ravelin_oracle::{Call, Executed, Issued};
 use ravelin_transport::danger;
 use serde_json::json;
@@ -102,8 +102,14 @@ impl<'a> DirectProbe<'a> {
 /// What belongs to others at an apiserver.
 fn apiserver(stage: &Stage) -> Asked {
     let mark = json!({"metadata": {"annotations": {"ravelin.test/direct": "by the attacker"}}});
-    let node = format!("/api/v1/nodes/{}", stage.cluster.node_name(0));
+    let name = stage.cluster.node_name(0);
+    let node = format!("/api/v1/nodes/{name}");
+    let of_its_pods = |kind: &str, name: String| format!("/api/v1/namespaces/{NAMESPACE}/{kind}/{name}");
+    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
     let asks = vec![
+        Ask::get(&of_its_pods("secrets", secret_name(name)), "the secret of another node's pod"),
+        Ask::get(&of_its_pods("configmaps", config_map_name(name)), "the ConfigMap of another node's pod"),
+        Ask::patch(&lease, &mark, "another node's lease"),
         Ask::get("/api/v1/pods", "every pod"),
         Ask::get("/api/v1/configmaps", "every ConfigMap"),
         Ask::get("/apis/certificates.k8s.io/v1/certificatesigningrequests", "every signing request"),

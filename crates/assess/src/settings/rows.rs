@@ -1,13 +1,12 @@
 //! The table itself.
 
+use super::apply::{LOOPBACK, enable, only_health, said};
 use super::{At, Row, Written, client_ca, kubelet_ca, kubelet_has_file};
 use crate::model::Property::{self, AccessControlled, CredentialSafe, RequestAuthentic, ResponseSecret};
 use ravelin_config::Component::{Apiserver, ControllerManager, Kubelet, Proxy, Scheduler};
 use ravelin_config::{
     AuthorizationMode, ClusterConfig, FileName, FilePair, KubeletAuthorization, KubeletServing,
-    ServingListener,
 };
-use std::net::{IpAddr, Ipv4Addr};
 
 /// Everything: who is at the other end, and who may change where connections go.
 const ALL: &[Property] = &Property::ALL;
@@ -15,10 +14,15 @@ const ALL: &[Property] = &Property::ALL;
 const BY_SERVER: &[Property] = &[ResponseSecret, RequestAuthentic, CredentialSafe, AccessControlled];
 
 const EVERY: (u32, u32) = (0, u32::MAX);
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Where the proxies of a node keep a credential of their own.
 const PROXY_KUBECONFIG: &str = "/etc/kubernetes/kube-proxy.conf";
+
+/// kubeadm's CA of front proxies.
+const FRONT_PROXY_CA: &str = "/etc/kubernetes/pki/front-proxy-ca.crt";
+
+/// Where an apiserver without an `AuthenticationConfiguration` gets one.
+pub(super) const AUTHENTICATION_FILE: &str = "/etc/kubernetes/authentication.yaml";
 
 const fn flag(flag: &'static str, value: &'static str) -> Written {
     Written { key: flag, flag, value }
@@ -178,15 +182,15 @@ pub(super) const ROWS: &[Row] = &[
         at: &[At::Apiserver, At::Rights, At::Kubelet],
         against: ALL,
         minors: (8, u32::MAX),
-        written: &[flag("--authorization-mode", "Node,RBAC")],
+        written: &[both("authorizers", "--authorization-mode", "Node,RBAC")],
         apply: |config| {
-            let modes = &mut config.apiserver.authorization_modes;
+            let modes = &config.apiserver.authorization_modes;
             if *modes == [AuthorizationMode::Node, AuthorizationMode::Rbac] {
                 return;
             }
             // Without AlwaysAllow, anonymous requests are what the flag says of them.
-            let anonymous =
-                modes.contains(&AuthorizationMode::AlwaysAllow) && !said(config, "--anonymous-auth", "false");
+            let off = said(config, "--anonymous-auth", "false") || said(config, "anonymous.enabled", "false");
+            let anonymous = modes.contains(&AuthorizationMode::AlwaysAllow) && !off;
             config.apiserver.anonymous_auth |= anonymous;
             config.apiserver.authorization_modes = vec![AuthorizationMode::Node, AuthorizationMode::Rbac];
         },
@@ -196,8 +200,48 @@ pub(super) const ROWS: &[Row] = &[
         at: &[At::Apiserver],
         against: BY_SERVER,
         minors: EVERY,
-        written: &[flag("--anonymous-auth", "false")],
-        apply: |config| config.apiserver.anonymous_auth = false,
+        written: &[both("anonymous.enabled", "--anonymous-auth", "false")],
+        apply: |config| {
+            // Its conditions are refused beside that.
+            config.apiserver.anonymous_auth = false;
+            config.apiserver.anonymous_paths.clear();
+        },
+    },
+    Row {
+        component: Apiserver,
+        at: &[At::Apiserver],
+        against: BY_SERVER,
+        minors: (32, u32::MAX),
+        written: &[
+            flag("--authentication-config", AUTHENTICATION_FILE),
+            both("anonymous.conditions", "anonymous.conditions", "/livez,/readyz"),
+        ],
+        apply: |config| {
+            // The flag and the file's `anonymous` exclude each other.
+            let by_flag =
+                said(config, "--anonymous-auth", "true") || said(config, "--anonymous-auth", "false");
+            let apiserver = &mut config.apiserver;
+            if !by_flag && apiserver.anonymous_auth && apiserver.anonymous_paths.is_empty() {
+                apiserver.anonymous_paths = ["/livez", "/readyz"].map(str::to_owned).to_vec();
+            }
+        },
+    },
+    // How long tokens are good.
+    Row {
+        component: Apiserver,
+        at: &[At::Apiserver, At::Rights],
+        against: &[RequestAuthentic, CredentialSafe, AccessControlled],
+        minors: EVERY,
+        written: &[flag("--service-account-lookup", "true")],
+        apply: |config| config.apiserver.service_accounts.lookup = true,
+    },
+    Row {
+        component: Apiserver,
+        at: &[At::Apiserver, At::Rights],
+        against: &[RequestAuthentic, CredentialSafe, AccessControlled],
+        minors: (20, u32::MAX),
+        written: &[flag("--service-account-extend-token-expiration", "false")],
+        apply: |config| config.apiserver.service_accounts.extend_token_expiration = false,
     },
     Row {
         component: Apiserver,
@@ -206,13 +250,30 @@ pub(super) const ROWS: &[Row] = &[
         minors: (8, u32::MAX),
         written: &[flag("--enable-admission-plugins", "{before},NodeRestriction")],
         apply: |config| {
-            const NAME: &str = "NodeRestriction";
-            let plugins = &mut config.apiserver.admission;
-            // Who disabled it by name cannot enable it beside that.
-            if !plugins.runs(NAME) && !plugins.disabled.iter().any(|name| name == NAME) {
-                plugins.enabled.push(NAME.to_owned());
-                plugins.effective.push(NAME.to_owned());
-                plugins.effective.sort();
+            enable(&mut config.apiserver.admission, "NodeRestriction");
+        },
+    },
+    Row {
+        component: Apiserver,
+        at: &[At::Apiserver, At::Rights],
+        against: ALL,
+        minors: (21, u32::MAX),
+        written: &[flag("--enable-admission-plugins", "{before},DenyServiceExternalIPs")],
+        apply: |config| enable(&mut config.apiserver.admission, "DenyServiceExternalIPs"),
+    },
+    // Who may speak for others.
+    Row {
+        component: Apiserver,
+        at: &[At::Apiserver, At::Rights],
+        against: ALL,
+        minors: EVERY,
+        written: &[flag("--requestheader-client-ca-file", FRONT_PROXY_CA)],
+        apply: |config| {
+            let clients = config.apiserver.client_ca_file.clone();
+            if let Some(proxy) = &mut config.apiserver.request_header
+                && Some(&proxy.client_ca_file) == clients.as_ref()
+            {
+                proxy.client_ca_file = FileName::new(FRONT_PROXY_CA);
             }
         },
     },
@@ -314,17 +375,3 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
 ];
-
-/// Did a file say this of the apiserver?
-fn said(config: &ClusterConfig, key: &str, value: &str) -> bool {
-    let mut settings = config.provenance.settings.iter();
-    settings.any(|known| known.component == Apiserver && known.key == key && known.value == value)
-}
-
-/// Only the health of a component may be asked by anybody.
-fn only_health(listener: &mut ServingListener) {
-    const HEALTH: [&str; 3] = ["/healthz", "/readyz", "/livez"];
-    if listener.always_allow_paths.iter().any(|path| !HEALTH.contains(&path.as_str())) {
-        listener.always_allow_paths = HEALTH.map(str::to_owned).to_vec();
-    }
-}

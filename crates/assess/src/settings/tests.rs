@@ -11,6 +11,8 @@ struct Files {
     version: &'static str,
     flags: BTreeMap<&'static str, Vec<(String, String)>>,
     kubelet_file: Option<BTreeMap<String, String>>,
+    /// The paths of `anonymous.conditions` in an AuthenticationConfiguration.
+    anonymous: Option<Vec<String>>,
 }
 
 impl Files {
@@ -19,7 +21,7 @@ impl Files {
         let old = version < "1.20";
         let mut apiserver = "--authorization-mode=AlwaysAllow \
              --service-cluster-ip-range=10.0.0.0/24 --client-ca-file=/ca.crt \
-             --requestheader-client-ca-file=/ca.crt --requestheader-username-headers=X-Remote-User"
+             --service-account-lookup=false --requestheader-client-ca-file=/ca.crt --requestheader-username-headers=X-Remote-User"
             .to_owned();
         apiserver.push_str(if old {
             " --insecure-bind-address=0.0.0.0"
@@ -42,7 +44,7 @@ impl Files {
             pairs.map(|(flag, value)| (flag.to_owned(), value.to_owned())).collect()
         };
         let flags = flags.map(|(component, text)| (component, words(text)));
-        Self { version, flags: flags.into(), kubelet_file: None }
+        Self { version, flags: flags.into(), kubelet_file: None, anonymous: None }
     }
 
     /// The same with a configuration file for the kubelets that is as open.
@@ -59,6 +61,10 @@ impl Files {
     }
 
     fn set(&mut self, component: &str, key: &str, value: &str) {
+        if key == "anonymous.conditions" {
+            self.anonymous = Some(value.split(',').map(str::to_owned).collect());
+            return;
+        }
         match &mut self.kubelet_file {
             Some(file) if !key.starts_with("--") => _ = file.insert(key.to_owned(), value.to_owned()),
             _ => {
@@ -89,6 +95,14 @@ impl Files {
                 *place = value;
             }
             files.push(SourceFile { name: "kubelet.yaml".into(), text: object.to_string() });
+        }
+        if let Some(paths) = &self.anonymous {
+            let conditions: Vec<_> = paths.iter().map(|path| serde_json::json!({"path": path})).collect();
+            let object = serde_json::json!({
+                "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+                "anonymous": {"enabled": true, "conditions": conditions},
+            });
+            files.push(SourceFile { name: "authentication.yaml".into(), text: object.to_string() });
         }
         let read = ClusterConfig::read(&files, Some(self.version));
         read.unwrap_or_else(|errors| panic!("refused: {errors:#?}\n{files:#?}"))
@@ -138,8 +152,17 @@ fn every_row_does_what_the_files_do_that_say_so() {
             let Change::Row(index) = change else { panic!("no manifest was given") };
             let (mut files, mut changes) = (files.clone(), vec![change.clone()]);
             if changed(&base, &changes) == base {
-                // A check of names is nothing without a CA, which is the table's first row.
-                changes.insert(0, Change::Row(0));
+                // A check of names is nothing without a CA, and who is anonymous nothing where everything
+                // is allowed.
+                let mode = |row: &Row| {
+                    row.component == Component::Apiserver && row.written[0].flag == "--authorization-mode"
+                };
+                let mode = rows::ROWS.iter().position(mode).expect("it is in the table");
+                let needed = [0, mode].map(Change::Row);
+                let needed = needed
+                    .into_iter()
+                    .find(|needed| changed(&base, [needed, &change]) != changed(&base, [needed]));
+                changes.splice(..0, needed);
             }
             for setting in changes.iter().flat_map(|change| described(&base, change)) {
                 files.set(&setting.component, &setting.key, &setting.to);

@@ -1,6 +1,7 @@
 //! Which node needs which object (`plugin/pkg/auth/authorizer/node/graph.go`).
 
 use super::references;
+use super::volumes::Volumes;
 use ravelin_api::object;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,14 @@ pub enum Kind {
     ConfigMap,
     /// The pod's ServiceAccount.
     ServiceAccount,
+    /// A PersistentVolumeClaim.
+    Claim,
+    /// A PersistentVolume that is bound to such a claim.
+    Volume,
+    /// A VolumeAttachment of the node.
+    Attachment,
+    /// A ResourceClaim.
+    ResourceClaim,
 }
 
 /// Kind, namespace, name.
@@ -34,6 +43,9 @@ pub struct Graph {
     pods: BTreeMap<(String, String), Placed>,
     /// How many pods lead from an object to a node.
     ways: BTreeMap<Object, BTreeMap<String, usize>>,
+    volumes: Volumes,
+    /// The node of each VolumeAttachment.
+    attachments: BTreeMap<String, String>,
 }
 
 impl Graph {
@@ -72,8 +84,44 @@ impl Graph {
         }
     }
 
-    /// Does a pod of this node need the object (namespace, name)?
+    /// A PersistentVolume was created or changed.
+    pub fn set_volume(&mut self, volume: &Value) {
+        self.volumes.set(volume);
+    }
+
+    /// A PersistentVolume was deleted.
+    pub fn remove_volume(&mut self, name: &str) {
+        self.volumes.remove(name);
+    }
+
+    /// A VolumeAttachment was created or changed.
+    pub fn set_attachment(&mut self, attachment: &Value) {
+        let name = object::name(attachment).to_owned();
+        match object::text(attachment, "spec.nodeName") {
+            "" => drop(self.attachments.remove(&name)),
+            node => drop(self.attachments.insert(name, node.to_owned())),
+        }
+    }
+
+    /// A VolumeAttachment was deleted.
+    pub fn remove_attachment(&mut self, name: &str) {
+        self.attachments.remove(name);
+    }
+
+    /// Does a pod of this node need the object (namespace, name), itself or through a volume?
     pub fn leads_to(&self, kind: Kind, of: (&str, &str), node: &str) -> bool {
+        let claimed = |claim: &(String, String)| self.has_way(Kind::Claim, (&claim.0, &claim.1), node);
+        match kind {
+            Kind::Attachment => self.attachments.get(of.1).is_some_and(|attached| attached == node),
+            Kind::Volume => self.volumes.claim_of(of.1).is_some_and(claimed),
+            Kind::Secret => {
+                self.has_way(kind, of, node) || self.volumes.claims_behind_secret(of).any(claimed)
+            }
+            _ => self.has_way(kind, of, node),
+        }
+    }
+
+    fn has_way(&self, kind: Kind, of: (&str, &str), node: &str) -> bool {
         let object = (kind, of.0.to_owned(), of.1.to_owned());
         self.ways.get(&object).is_some_and(|nodes| nodes.contains_key(node))
     }
@@ -95,6 +143,8 @@ fn placed(pod: &Value) -> Option<Placed> {
         }
         objects.extend(references::secrets(pod).iter().map(|name| of(Kind::Secret, name)));
         objects.extend(references::configmaps(pod).iter().map(|name| of(Kind::ConfigMap, name)));
+        objects.extend(references::claims(pod).iter().map(|name| of(Kind::Claim, name)));
+        objects.extend(references::resource_claims(pod).iter().map(|name| of(Kind::ResourceClaim, name)));
     }
     Some(Placed { node: node.to_owned(), objects })
 }

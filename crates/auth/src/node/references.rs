@@ -1,7 +1,7 @@
 //! What a pod refers to (`pkg/api/v1/pod/util.go`: `VisitPodSecretNames`,
 //! `VisitPodConfigmapNames`).
 
-use ravelin_api::object::{list, text};
+use ravelin_api::object::{list, name, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -45,6 +45,29 @@ pub fn configmaps(pod: &Value) -> BTreeSet<&str> {
     names.extend(of_containers(pod, "configMapKeyRef", "configMapRef"));
     names.remove("");
     names
+}
+
+/// The names of the volume claims of a pod, those included that are made for it
+/// (`component-helpers/storage/ephemeral`).
+pub fn claims(pod: &Value) -> BTreeSet<String> {
+    let names = list(pod, "spec.volumes").iter().map(|volume| {
+        let claimed = text(volume, "persistentVolumeClaim.claimName");
+        if claimed.is_empty() && volume.get("ephemeral").is_some_and(Value::is_object) {
+            return format!("{}-{}", name(pod), text(volume, "name"));
+        }
+        claimed.to_owned()
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The names of the resource claims of a pod: those that it names, and those made for it, which its
+/// status names (`dynamic-resource-allocation/resourceclaim`).
+pub fn resource_claims(pod: &Value) -> BTreeSet<&str> {
+    let named = list(pod, "spec.resourceClaims").iter();
+    let made = list(pod, "status.resourceClaimStatuses").iter();
+    let extended = text(pod, "status.extendedResourceClaimStatus.resourceClaimName");
+    let names = named.chain(made).map(|claim| text(claim, "resourceClaimName"));
+    names.chain([extended]).filter(|name| !name.is_empty()).collect()
 }
 
 fn of_containers<'a>(pod: &'a Value, key: &str, whole: &str) -> BTreeSet<&'a str> {

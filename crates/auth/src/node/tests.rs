@@ -243,3 +243,91 @@ fn a_mirror_pod_gives_its_node_nothing() {
     );
     assert_eq!(ask(&authorizer, node("n1"), "GET /api/v1/namespaces/default/pods/m"), None);
 }
+
+const STORED: &str = "/apis/storage.k8s.io/v1";
+
+#[test]
+fn a_volume_and_its_secrets_reach_a_node_through_a_claim_of_its_pod() {
+    let mut authorizer = authorizer();
+    let mut with_claims = pod("p4", "n1", "4");
+    with_claims["spec"]["volumes"] = json!([
+        { "name": "a", "persistentVolumeClaim": { "claimName": "data" } },
+        { "name": "b", "ephemeral": { "volumeClaimTemplate": {} } },
+    ]);
+    authorizer.graph_mut().set_pod(&with_claims);
+    let volume = json!({ "metadata": { "name": "pv" }, "spec": {
+        "claimRef": { "namespace": "default", "name": "data" },
+        "csi": {
+            "nodeStageSecretRef": { "namespace": "storage", "name": "stage" },
+            "controllerPublishSecretRef": { "namespace": "storage", "name": "publish" },
+        },
+    }});
+    authorizer.graph_mut().set_volume(&volume);
+    authorizer
+        .graph_mut()
+        .set_attachment(&json!({ "metadata": { "name": "va" }, "spec": { "nodeName": "n1" } }));
+    let claim = "/api/v1/namespaces/default/persistentvolumeclaims";
+    for (request, allowed) in [
+        (format!("GET {claim}/data"), true),
+        (format!("GET {claim}/p4-b"), true),
+        (format!("GET {claim}/other"), false),
+        (format!("PATCH {claim}/data/status"), true),
+        (format!("PATCH {claim}/data"), false),
+        (format!("GET {claim}"), false),
+        ("GET /api/v1/persistentvolumes/pv".to_owned(), true),
+        ("GET /api/v1/persistentvolumes".to_owned(), false),
+        ("GET /api/v1/namespaces/storage/secrets/stage".to_owned(), true),
+        ("GET /api/v1/namespaces/storage/secrets/publish".to_owned(), false),
+        (format!("GET {STORED}/volumeattachments/va"), true),
+        (format!("GET {STORED}/volumeattachments"), false),
+    ] {
+        let (own, others) = (ask(&authorizer, node("n1"), &request), ask(&authorizer, node("n2"), &request));
+        assert_eq!(own.is_none(), allowed, "{request}: {own:?}");
+        assert!(others.is_some(), "{request}");
+    }
+    authorizer.graph_mut().remove_pod("default", "p4");
+    assert!(ask(&authorizer, node("n1"), "GET /api/v1/namespaces/storage/secrets/stage").is_some());
+    authorizer.graph_mut().set_pod(&with_claims);
+    authorizer.graph_mut().remove_volume("pv");
+    assert!(ask(&authorizer, node("n1"), "GET /api/v1/namespaces/storage/secrets/stage").is_some());
+}
+
+#[test]
+fn the_refusals_of_storage_are_those_of_kubernetes() {
+    for (request, why) in [
+        (format!("GET {STORED}/csinodes"), "can only get, create, update, patch, or delete a CSINode"),
+        (
+            format!("GET {STORED}/csinodes/n2"),
+            "can only access CSINode with the same name as the requesting node",
+        ),
+        ("GET /api/v1/persistentvolumes".to_owned(), "can only get individual resources of this type"),
+        (
+            "GET /apis/resource.k8s.io/v1/resourceslices".to_owned(),
+            "can only list/watch/deletecollection resourceslices with nodeName field selector",
+        ),
+        (
+            "GET /api/v1/namespaces/default/serviceaccounts".to_owned(),
+            "can only create tokens for individual service accounts",
+        ),
+    ] {
+        let message = ask(&authorizer(), node("n1"), &request).unwrap();
+        assert!(message.ends_with(why), "{request}: {message}");
+    }
+    for request in [format!("POST {STORED}/csinodes"), format!("PATCH {STORED}/csinodes/n1")] {
+        assert_eq!(ask(&authorizer(), node("n1"), &request), None, "{request}");
+    }
+    let account = "GET /api/v1/namespaces/default/serviceaccounts/default";
+    assert!(ask(&authorizer_of(33), node("n1"), account).is_some());
+    assert_eq!(ask(&authorizer_of(34), node("n1"), account), None);
+}
+
+#[test]
+fn without_relations_every_node_reads_what_any_node_may() {
+    let open = authorizer().danger_with_any_relation(true);
+    for request in ["GET /api/v1/namespaces/default/secrets/s2", "GET /api/v1/nodes/n2"] {
+        assert_eq!(ask(&open, node("n1"), request), None, "{request}");
+        assert!(ask(&authorizer(), node("n1"), request).is_some(), "{request}");
+    }
+    assert!(ask(&open, node("n1"), "DELETE /api/v1/nodes/n2").is_some());
+    assert!(ask(&open, UserInfo::new("u", &[]), "GET /api/v1/nodes/n2").is_some());
+}

@@ -52,7 +52,16 @@ fn refusal_in(minor: u32, what: &str, (object, old): (Option<&Value>, Option<&Va
         object,
         old,
     };
-    admit(&write, &objects(), (1, minor)).err().map(|status| status.message)
+    admit_among(&objects(), &write, minor).err().map(|status| status.message)
+}
+
+/// Nobody is granted anything but tokens of one audience.
+fn admit_among(objects: &Objects, write: &Write<'_>, minor: u32) -> Result<(), Status> {
+    let may = |asked: &Attributes| {
+        (asked.verb.as_str(), asked.resource.as_str(), asked.namespace.as_str())
+            == ("request-serviceaccounts-token-audience", "granted", "default")
+    };
+    admit(write, &Known { objects, may: &may, version: (1, minor) })
 }
 
 fn node_with(change: Value) -> Value {
@@ -309,7 +318,89 @@ fn only_nodes_are_restricted() {
         object: None,
         old: None,
     };
-    assert_eq!(admit(&write, &objects(), (1, 36)), Ok(()));
+    assert_eq!(admit_among(&objects(), &write, 36), Ok(()));
     let nameless = UserInfo::new("system:node:", &[names::NODES]);
-    assert!(admit(&Write { user: &nameless, ..write }, &objects(), (1, 36)).is_err());
+    assert!(admit_among(&objects(), &Write { user: &nameless, ..write }, 36).is_err());
+}
+
+/// CVE-2025-5187: with an absent owner a node would be collected as garbage, and could come back.
+#[test]
+fn a_node_leaves_its_own_owner_references_alone() {
+    let old = node_with(json!({}));
+    let owned = node_with(json!({ "metadata": { "ownerReferences": [
+        { "apiVersion": "v1", "kind": "ConfigMap", "name": "absent", "uid": "x" }] } }));
+    let message = "nodes \"n1\" is forbidden: node \"n1\" is not allowed to modify ownerReferences";
+    for part in ["nodes", "nodes/status"] {
+        let update = format!("update :{part} - n1");
+        assert_eq!(refusal(&update, Some(&owned), Some(&old)).as_deref(), Some(message), "{part}");
+        assert_eq!(refusal_in(30, &update, (Some(&owned), Some(&old))), None, "before it was fixed");
+    }
+}
+
+#[test]
+fn a_node_writes_no_other_storage_than_its_own() {
+    let csi = |name: &str| json!({ "metadata": { "name": name } });
+    let refused = "csinodes.storage.k8s.io \"n2\" is forbidden: can only access CSINode with the same name as the requesting node";
+    assert_eq!(refusal("create storage.k8s.io:csinodes - -", Some(&csi("n1")), None), None);
+    let other = refusal("create storage.k8s.io:csinodes - -", Some(&csi("n2")), None);
+    assert_eq!(other.as_deref(), Some(refused));
+    let other = refusal("update storage.k8s.io:csinodes - n2", Some(&csi("n2")), Some(&csi("n2")));
+    assert_eq!(other.as_deref(), Some(refused));
+    let claim =
+        json!({ "metadata": { "name": "c", "labels": {} }, "spec": {}, "status": { "phase": "Bound" } });
+    let mut grown = claim.clone();
+    grown["status"]["capacity"] = json!({ "storage": "2Gi" });
+    let update = "update :persistentvolumeclaims/status default c";
+    assert_eq!(refusal(update, Some(&grown), Some(&claim)), None);
+    grown["metadata"]["finalizers"] = json!(["x"]);
+    assert!(refusal(update, Some(&grown), Some(&claim)).unwrap().contains("is not allowed to update fields"));
+    let whole = refusal("update :persistentvolumeclaims default c", Some(&grown), Some(&claim)).unwrap();
+    assert!(whole.ends_with("may only update PVC status"), "{whole}");
+}
+
+#[test]
+fn a_node_adds_no_claims_through_a_pods_status() {
+    let old = pod_on("n1");
+    let mut new = old.clone();
+    new["status"] = json!({ "resourceClaimStatuses": [{ "name": "a", "resourceClaimName": "b" }] });
+    let refused = refusal("update :pods/status default p-n1", Some(&new), Some(&old)).unwrap();
+    assert!(refused.ends_with("node \"n1\" cannot update resource claim statues"), "{refused}");
+}
+
+#[test]
+fn an_audience_comes_from_the_pod_its_driver_or_a_grant() {
+    let mut pod = pod_on("n1");
+    pod["spec"]["volumes"] = json!([{ "name": "v", "persistentVolumeClaim": { "claimName": "c" } }]);
+    let objects = Objects::default()
+        .with("pods", pod)
+        .with(
+            "persistentvolumeclaims",
+            json!({ "metadata": { "name": "c", "namespace": "default" }, "spec": { "volumeName": "pv" } }),
+        )
+        .with(
+            "persistentvolumes",
+            json!({ "metadata": { "name": "pv" }, "spec": { "csi": { "driver": "d" } } }),
+        )
+        .with(
+            "csidrivers",
+            json!({ "metadata": { "name": "d" }, "spec": { "tokenRequests": [{ "audience": "vault" }] } }),
+        );
+    let user = n1();
+    let admitted = |audience: &str| {
+        let request = json!({ "spec": { "audiences": [audience], "boundObjectRef":
+            { "apiVersion": "v1", "kind": "Pod", "name": "p-n1", "uid": "u-n1" } } });
+        let write = Write {
+            user: &user,
+            operation: Operation::Create,
+            resource: GroupResource { group: "", resource: "serviceaccounts" },
+            subresource: "token",
+            namespace: "default",
+            name: "default",
+            object: Some(&request),
+            old: None,
+        };
+        admit_among(&objects, &write, 36).is_ok()
+    };
+    assert!(admitted("vault") && admitted("granted"));
+    assert!(!admitted("") && !admitted("other"));
 }

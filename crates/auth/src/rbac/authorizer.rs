@@ -1,11 +1,11 @@
 //! The RBAC authorizer.
 
 use super::binding::Binding;
-use super::{RoleRef, Rule, rules_allow};
-use crate::{Attributes, Decision};
+use super::{RoleRef, Rule, Subject, rules_allow};
+use crate::{Attributes, Decision, UserInfo};
 use ravelin_api::object;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Namespace (empty for the cluster's) and name.
 type Key = (String, String);
@@ -16,6 +16,17 @@ type Key = (String, String);
 pub struct Authorizer {
     roles: BTreeMap<Key, Vec<Rule>>,
     bindings: BTreeMap<Key, Binding>,
+    /// Which bindings name a subject.
+    bound: BTreeMap<Subject, BTreeSet<Key>>,
+}
+
+/// The rules that somebody holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldRules<'a> {
+    /// The rules, those of the whole cluster first.
+    pub rules: Vec<&'a Rule>,
+    /// The roles that bindings name and that do not exist.
+    pub missing: Vec<&'a RoleRef>,
 }
 
 impl Authorizer {
@@ -31,10 +42,14 @@ impl Authorizer {
         let Some((is_role, key)) = place(object) else { return };
         if is_role {
             self.roles.insert(key, Rule::of_role(object));
-        } else if let Some(binding) = Binding::read(object) {
+            return;
+        }
+        self.unbind(&key);
+        if let Some(binding) = Binding::read(object) {
+            for subject in &binding.subjects {
+                self.bound.entry(subject.clone()).or_default().insert(key.clone());
+            }
             self.bindings.insert(key, binding);
-        } else {
-            self.bindings.remove(&key);
         }
     }
 
@@ -42,27 +57,72 @@ impl Authorizer {
     pub fn remove(&mut self, object: &Value) {
         match place(object) {
             Some((true, key)) => drop(self.roles.remove(&key)),
-            Some((false, key)) => drop(self.bindings.remove(&key)),
+            Some((false, key)) => self.unbind(&key),
             None => {}
         }
     }
 
-    fn bindings_in<'a>(&'a self, namespace: &str) -> impl Iterator<Item = (&'a Key, &'a Binding)> {
-        let namespace = namespace.to_owned();
-        let first = (namespace.clone(), String::new());
-        self.bindings.range(first..).take_while(move |((of, _), _)| *of == namespace)
+    fn unbind(&mut self, key: &Key) {
+        let Some(gone) = self.bindings.remove(key) else { return };
+        for subject in gone.subjects {
+            if let Some(keys) = self.bound.get_mut(&subject) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.bound.remove(&subject);
+                }
+            }
+        }
     }
 
-    fn allowed_in(&self, namespace: &str, asked: &Attributes) -> Option<String> {
-        self.bindings_in(namespace).find_map(|((namespace, name), binding)| {
+    /// The rules of a role, where it exists; `namespace` is that of the binding.
+    pub fn rules_of(&self, role: &RoleRef, namespace: &str) -> Option<&[Rule]> {
+        let key = match role {
+            RoleRef::Role(role) => (namespace.to_owned(), role.clone()),
+            RoleRef::ClusterRole(role) => (String::new(), role.clone()),
+        };
+        self.roles.get(&key).map(Vec::as_slice)
+    }
+
+    /// All rules that a user holds in a namespace (empty: of the whole cluster only).
+    pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> HeldRules<'_> {
+        let subjects = Subject::all_of(user);
+        let mut held = HeldRules::default();
+        for scope in scopes(namespace) {
+            for key in self.bindings_of(&subjects, scope) {
+                let Some(binding) = self.bindings.get(key) else { continue };
+                match self.rules_of(&binding.role, scope) {
+                    Some(rules) => held.rules.extend(rules),
+                    None => held.missing.push(&binding.role),
+                }
+            }
+        }
+        held
+    }
+
+    /// The bindings of these subjects in a namespace, by name.
+    fn bindings_of<'a>(&'a self, subjects: &[Subject], namespace: &str) -> BTreeSet<&'a Key> {
+        let first = (namespace.to_owned(), String::new());
+        let keys = subjects.iter().filter_map(|subject| self.bound.get(subject));
+        keys.flat_map(|keys| keys.range(&first..).take_while(|(of, _)| *of == namespace)).collect()
+    }
+
+    fn allowed_in(
+        &self,
+        namespace: &str,
+        (subjects, asked): (&[Subject], &Attributes),
+        missing: &mut Vec<String>,
+    ) -> Option<String> {
+        self.bindings_of(subjects, namespace).into_iter().find_map(|key| {
+            let binding = self.bindings.get(key)?;
             let subject = binding.subject(&asked.user)?;
-            let key = match &binding.role {
-                RoleRef::Role(role) => (namespace.clone(), role.clone()),
-                RoleRef::ClusterRole(role) => (String::new(), role.clone()),
+            let Some(rules) = self.rules_of(&binding.role, namespace) else {
+                missing.push(binding.role.absent());
+                return None;
             };
-            if !rules_allow(self.roles.get(&key)?, asked) {
+            if !rules_allow(rules, asked) {
                 return None;
             }
+            let name = &key.1;
             let by = if namespace.is_empty() {
                 format!("ClusterRoleBinding {name:?}")
             } else {
@@ -75,16 +135,52 @@ impl Authorizer {
 
 impl crate::Authorizer for Authorizer {
     fn decide(&self, asked: &Attributes) -> Decision {
-        let in_namespace = || {
-            // A namespace's bindings give nothing outside of it, and no paths.
-            let namespaced = asked.resource_request && !asked.namespace.is_empty();
-            namespaced.then(|| self.allowed_in(&asked.namespace, asked)).flatten()
-        };
-        match self.allowed_in("", asked).or_else(in_namespace) {
-            Some(reason) => Decision::Allow(reason),
-            None => Decision::NoOpinion(String::new()),
+        let subjects = Subject::all_of(&asked.user);
+        let mut missing = Vec::new();
+        // A namespace's bindings give nothing outside of it, and no paths.
+        let namespace = if asked.resource_request { asked.namespace.as_str() } else { "" };
+        for scope in scopes(namespace) {
+            if let Some(reason) = self.allowed_in(scope, (&subjects, asked), &mut missing) {
+                return Decision::Allow(reason);
+            }
+        }
+        Decision::NoOpinion(match together(&missing) {
+            Some(missing) => format!("RBAC: {missing}"),
+            None => String::new(),
+        })
+    }
+}
+
+impl HeldRules<'_> {
+    /// What kept rules from being found, as the authorizer says it; `None` where nothing did.
+    pub fn error(&self) -> Option<String> {
+        together(&self.missing.iter().map(|role| role.absent()).collect::<Vec<_>>())
+    }
+
+    /// The same as the storage of roles says it.
+    pub fn stored_error(&self) -> Option<String> {
+        together(&self.missing.iter().map(|role| role.not_stored()).collect::<Vec<_>>())
+    }
+}
+
+/// Errors as `utilerrors.NewAggregate` tells them: each once, in brackets where there are several.
+fn together(errors: &[String]) -> Option<String> {
+    let mut distinct: Vec<&str> = Vec::new();
+    for error in errors {
+        if !distinct.contains(&error.as_str()) {
+            distinct.push(error);
         }
     }
+    match distinct.as_slice() {
+        [] => None,
+        [one] => Some((*one).to_owned()),
+        many => Some(format!("[{}]", many.join(", "))),
+    }
+}
+
+/// The whole cluster, and the namespace where there is one.
+fn scopes(namespace: &str) -> impl Iterator<Item = &str> {
+    [""].into_iter().chain(Some(namespace).filter(|namespace| !namespace.is_empty()))
 }
 
 /// Is it a role (or a binding), and which? `None` for what is neither, or misplaced.

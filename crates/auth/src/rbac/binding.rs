@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt;
 
 /// Whom a binding gives its role to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A user by name.
     User(String),
@@ -36,6 +36,16 @@ impl Subject {
             }
             _ => None,
         }
+    }
+
+    /// All that this user is to bindings.
+    pub(super) fn all_of(user: &UserInfo) -> Vec<Self> {
+        let account = user.as_service_account().map(|(namespace, name)| Self::ServiceAccount {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        });
+        let groups = user.groups.iter().cloned().map(Self::Group);
+        groups.chain(account).chain([Self::User(user.name.clone())]).collect()
     }
 
     /// Is it this user?
@@ -72,6 +82,36 @@ pub enum RoleRef {
     ClusterRole(String),
 }
 
+impl RoleRef {
+    /// The role that a binding in `namespace` names; `None` for what is no known kind of role.
+    pub fn read(binding: &Value, namespace: &str) -> Option<Self> {
+        let name = object::text(binding, "roleRef.name").to_owned();
+        match object::text(binding, "roleRef.kind") {
+            "Role" if !namespace.is_empty() => Some(Self::Role(name)),
+            "ClusterRole" => Some(Self::ClusterRole(name)),
+            _ => None,
+        }
+    }
+
+    /// That there is no such role, as the authorizer's lister says it.
+    pub(super) fn absent(&self) -> String {
+        match self {
+            Self::Role(name) => format!("role.rbac.authorization.k8s.io {name:?} not found"),
+            Self::ClusterRole(name) => format!("clusterrole.rbac.authorization.k8s.io {name:?} not found"),
+        }
+    }
+}
+
+impl RoleRef {
+    /// The same, as the storage of roles says it.
+    pub(super) fn not_stored(&self) -> String {
+        match self {
+            Self::Role(name) => format!("roles.rbac.authorization.k8s.io {name:?} not found"),
+            Self::ClusterRole(name) => format!("clusterroles.rbac.authorization.k8s.io {name:?} not found"),
+        }
+    }
+}
+
 /// As the reason of a decision names it.
 impl fmt::Display for RoleRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,12 +134,7 @@ impl Binding {
     /// out: they are nobody.
     pub(super) fn read(binding: &Value) -> Option<Self> {
         let namespace = object::namespace(binding);
-        let name = object::text(binding, "roleRef.name").to_owned();
-        let role = match object::text(binding, "roleRef.kind") {
-            "Role" if !namespace.is_empty() => RoleRef::Role(name),
-            "ClusterRole" => RoleRef::ClusterRole(name),
-            _ => return None,
-        };
+        let role = RoleRef::read(binding, namespace)?;
         let subjects = object::list(binding, "subjects");
         let subjects = subjects.iter().filter_map(|subject| Subject::read(subject, namespace));
         Some(Self { role, subjects: subjects.collect() })

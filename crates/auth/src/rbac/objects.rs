@@ -9,25 +9,45 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().map(|word| if word == "core" { "" } else { word }).collect()
 }
 
+/// The same in order: Kubernetes sorts what its default rules hold
+/// (`pkg/apis/rbac/v1/helpers.go`, `PolicyRuleBuilder.Rule`).
+fn sorted(text: &str) -> Vec<&str> {
+    let mut words = words(text);
+    words.sort_unstable();
+    words
+}
+
 /// `verbs` on `resources` of API `groups`.
 pub(super) fn rule(verbs: &str, groups: &str, resources: &str) -> Value {
-    json!({ "verbs": words(verbs), "apiGroups": words(groups), "resources": words(resources) })
+    json!({ "verbs": sorted(verbs), "apiGroups": sorted(groups), "resources": sorted(resources) })
+}
+
+/// A rule in a table: verbs, groups, resources; with ` : ` and names, of these objects only.
+pub(super) type Row = (&'static str, &'static str, &'static str);
+
+/// Who may write events about what it does.
+pub(super) const EVENTS: Row = ("create patch update", "core events.k8s.io", "events");
+
+/// The rules of a table.
+pub(super) fn rules(rows: &[Row]) -> Vec<Value> {
+    rows.iter()
+        .map(|(verbs, groups, resources)| match resources.split_once(" : ") {
+            Some((resources, names)) => rule_for(rule(verbs, groups, resources), names),
+            None => rule(verbs, groups, resources),
+        })
+        .collect()
 }
 
 /// The same, for objects of these names only.
 pub(super) fn rule_for(rule: Value, names: &str) -> Value {
     let mut rule = rule;
-    rule["resourceNames"] = json!(words(names));
+    rule["resourceNames"] = json!(sorted(names));
     rule
 }
 
 /// `get` on paths.
 pub(super) fn paths(urls: &str) -> Value {
-    json!({ "verbs": ["get"], "nonResourceURLs": words(urls) })
-}
-
-pub(super) fn events() -> Value {
-    rule("create patch update", "core events.k8s.io", "events")
+    json!({ "verbs": ["get"], "nonResourceURLs": sorted(urls) })
 }
 
 /// The metadata of what Kubernetes makes by itself and repairs at each start.

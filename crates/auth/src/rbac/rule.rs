@@ -2,16 +2,21 @@
 
 use crate::Attributes;
 use ravelin_api::object;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One rule of a role.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
-    verbs: Vec<String>,
-    groups: Vec<String>,
-    resources: Vec<String>,
-    names: Vec<String>,
-    urls: Vec<String>,
+    /// What may be done.
+    pub verbs: Vec<String>,
+    /// In which API groups; empty text for the core group.
+    pub groups: Vec<String>,
+    /// To which resources: `pods`, `pods/log`, `*/scale`, `*`.
+    pub resources: Vec<String>,
+    /// To which objects; to all where it is empty.
+    pub names: Vec<String>,
+    /// On which paths.
+    pub urls: Vec<String>,
 }
 
 impl Rule {
@@ -30,6 +35,22 @@ impl Rule {
             names: texts("resourceNames")?,
             urls: texts("nonResourceURLs")?,
         })
+    }
+
+    /// The rule as a `PolicyRule`.
+    pub fn write(&self) -> Value {
+        let mut rule = json!({"verbs": self.verbs});
+        for (name, texts) in [
+            ("apiGroups", &self.groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.names),
+            ("nonResourceURLs", &self.urls),
+        ] {
+            if !texts.is_empty() {
+                rule[name] = json!(texts);
+            }
+        }
+        rule
     }
 
     /// The rules of a role, without those that cannot be read.
@@ -68,8 +89,11 @@ fn resource_matches(listed: &str, asked: &Attributes) -> bool {
     if asked.subresource.is_empty() {
         return listed == asked.resource;
     }
-    let (resource, subresource) = listed.split_once('/').unwrap_or((listed, ""));
-    subresource == asked.subresource && (resource == "*" || resource == asked.resource)
+    let Some(resource) = listed.strip_suffix(&asked.subresource).and_then(|rest| rest.strip_suffix('/'))
+    else {
+        return false;
+    };
+    resource == "*" || resource == asked.resource
 }
 
 fn url_matches(listed: &str, path: &str) -> bool {

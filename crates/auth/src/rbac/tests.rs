@@ -70,7 +70,7 @@ fn the_default_roles_allow_what_they_are_for_and_no_more() {
         (&manager, "sign", "certificates.k8s.io:signers=kubernetes.io/kubelet-serving", "", true),
         (&manager, "approve", "certificates.k8s.io:signers=kubernetes.io/kubelet-serving", "", false),
         (&manager, "create", ":endpoints", "default", true),
-        (&manager, "get", ":nodes/proxy=n1", "", false),
+        (&manager, "create", ":nodes/proxy=n1", "", false),
         (&user(names::SCHEDULER), "create", ":pods/binding=p", "default", true),
         (&user(names::SCHEDULER), "get", ":secrets=s", "default", false),
         (&proxy, "watch", "discovery.k8s.io:endpointslices", "", true),

@@ -1,8 +1,8 @@
 //! All bearer tokens together.
 
 use super::{
-    BootstrapRefused, BootstrapToken, Leniency, ServiceAccountIssuer, ServiceAccountRefused, StaticTokens,
-    bootstrap,
+    BootstrapRefused, BootstrapToken, JwtRefused, Leniency, ServiceAccountIssuer, ServiceAccountRefused,
+    StaticTokens, bootstrap,
 };
 use crate::{Lookup, UserInfo};
 use jiff::Timestamp;
@@ -74,7 +74,11 @@ impl TokenAuthenticator {
         }
         match self.service_accounts.judge(token, wanted, at, self.leniency) {
             Ok((user, audiences)) => return Ok(Authenticated { user: user.authenticated(), audiences }),
-            Err(ServiceAccountRefused::NotOurs) => {}
+            // What cannot be read, or names an algorithm that is no option, is not even looked at.
+            Err(
+                ServiceAccountRefused::NotOurs
+                | ServiceAccountRefused::Jwt(JwtRefused::Malformed | JwtRefused::Algorithm),
+            ) => {}
             Err(refused) => return Err(TokenRefused::ServiceAccount(refused)),
         }
         let bootstrap = BootstrapToken::parse(token).filter(|_| self.bootstrap_tokens);

@@ -1,8 +1,8 @@
-//! Signed tokens (RFC 7519) of one kind only: ES256 in compact form.
+//! Signed tokens (RFC 7519) in compact form: we sign with ES256, and judge RS256 as well.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ravelin_pki::{KeyPair, PublicKey};
+use ravelin_pki::{KeyNumbers, KeyPair, PublicKey};
 use serde_json::{Value, json};
 
 /// No token is longer.
@@ -15,12 +15,33 @@ pub enum JwtRefused {
     /// It is no JWT.
     #[error("not a signed token")]
     Malformed,
-    /// It names another algorithm than ES256, or none.
+    /// It names another algorithm than ES256 and RS256, or none.
     #[error("unexpected signature algorithm")]
     Algorithm,
+    /// It names a key that is none of ours.
+    #[error("invalid signature, no keys found")]
+    UnknownKey,
     /// No key of ours made its signature.
-    #[error("the token's signature is not of a known key")]
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
+}
+
+/// A key whose signatures are good, and what tokens call it.
+#[derive(Clone, Debug)]
+pub(super) struct KnownKey {
+    pub(super) id: String,
+    pub(super) algorithm: &'static str,
+    pub(super) key: PublicKey,
+}
+
+impl KnownKey {
+    pub(super) fn new(key: PublicKey) -> Self {
+        let algorithm = match key.numbers() {
+            KeyNumbers::P256 { .. } => "ES256",
+            KeyNumbers::Rsa { .. } => "RS256",
+        };
+        Self { id: key_id(&key), algorithm, key }
+    }
 }
 
 /// The claims that a token makes, before anybody has checked them.
@@ -43,21 +64,28 @@ pub(super) fn sign(claims: &Value, key: &KeyPair) -> String {
 }
 
 /// The claims of a token that one of these keys signed.
-pub(super) fn verify(token: &str, keys: &[PublicKey]) -> Result<Value, JwtRefused> {
+pub(super) fn verify(token: &str, keys: &[KnownKey]) -> Result<Value, JwtRefused> {
     let (header, payload, signature) = parts(token).ok_or(JwtRefused::Malformed)?;
     let described = json_part(header).ok_or(JwtRefused::Malformed)?;
-    // The algorithm is ours, not the token's choice: it may only agree (RFC 8725 section 3.1).
+    let text = |name: &str| described.get(name).and_then(Value::as_str).unwrap_or_default();
+    // The algorithm is the key's, not the token's choice: it may only agree (RFC 8725 section 3.1).
     // What we do not know to be critical (`crit`) we may not ignore (RFC 7515 section 4.1.11).
-    if described.get("alg").and_then(Value::as_str) != Some("ES256") || described.get("crit").is_some() {
+    let algorithm = text("alg");
+    if !matches!(algorithm, "ES256" | "RS256") || described.get("crit").is_some() {
         return Err(JwtRefused::Algorithm);
     }
+    // A token that names its key is judged by that one alone (`GetPublicKeys` of
+    // `pkg/serviceaccount/jwt.go`).
+    let (id, mut known) = (text("kid"), false);
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| JwtRefused::Malformed)?;
     let signed = format!("{header}.{payload}");
-    // The token's `kid` is a hint; every key is tried, as in Kubernetes.
-    if !keys.iter().any(|key| key.verify_raw(signed.as_bytes(), &signature)) {
-        return Err(JwtRefused::Signature);
+    for candidate in keys.iter().filter(|key| id.is_empty() || key.id == id) {
+        known = true;
+        if candidate.algorithm == algorithm && candidate.key.verify_raw(signed.as_bytes(), &signature) {
+            return json_part(payload).ok_or(JwtRefused::Malformed);
+        }
     }
-    json_part(payload).ok_or(JwtRefused::Malformed)
+    Err(if known { JwtRefused::Signature } else { JwtRefused::UnknownKey })
 }
 
 fn parts(token: &str) -> Option<(&str, &str, &str)> {

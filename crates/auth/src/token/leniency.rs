@@ -9,11 +9,18 @@ pub struct Leniency {
     pub danger_any_audience: bool,
     /// A service account's token does not end with its time.
     pub danger_expired: bool,
+    /// A service account's token does not end with its account, nor with what it is bound to.
+    pub danger_unbound: bool,
 }
 
 impl Leniency {
     /// Every check is made.
     pub const fn none() -> Self {
-        Self { danger_unproven: false, danger_any_audience: false, danger_expired: false }
+        Self {
+            danger_unproven: false,
+            danger_any_audience: false,
+            danger_expired: false,
+            danger_unbound: false,
+        }
     }
 }

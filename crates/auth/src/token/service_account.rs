@@ -1,17 +1,15 @@
 //! Service-account tokens (`pkg/serviceaccount/jwt.go` and `claims.go`).
 
 use super::Leniency;
-use super::jwt::{self, JwtRefused};
-use crate::{Lookup, UserInfo, names};
+use super::claims::{self, Judged};
+use super::jwt::{self, JwtRefused, KnownKey};
+use crate::{Lookup, UserInfo};
 use jiff::Timestamp;
-use ravelin_api::{object, time};
+use ravelin_api::object;
 use ravelin_entropy::Entropy;
 use ravelin_pki::{KeyPair, PublicKey};
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// How far clocks may differ (`DefaultLeeway` of go-jose).
-const LEEWAY_SECONDS: i64 = 60;
 
 /// How service-account tokens are made and judged.
 #[derive(Clone, Debug)]
@@ -25,8 +23,8 @@ pub struct ServiceAccountKeys {
     pub verify: Vec<PublicKey>,
     /// The audiences that this API answers to (`--api-audiences`).
     pub audiences: Vec<String>,
-    /// Do tokens end with their account, and with what they are bound to
-    /// (`--service-account-lookup`)?
+    /// Do the tokens that lie in Secrets end with their Secret and their account
+    /// (`--service-account-lookup`)? Those of TokenRequests always end with what they are bound to.
     pub lookup: bool,
     /// Where the keys are said to be published (`--service-account-jwks-uri`); with `None`, here.
     pub jwks_uri: Option<String>,
@@ -48,7 +46,11 @@ impl Reference {
     }
 
     fn to_value(&self) -> Value {
-        json!({ "name": self.name, "uid": self.uid })
+        let mut value = json!({ "name": self.name });
+        if !self.uid.is_empty() {
+            value["uid"] = json!(self.uid);
+        }
+        value
     }
 }
 
@@ -90,6 +92,8 @@ pub struct TokenSpec {
 pub struct Issued {
     /// The token: a secret.
     pub token: String,
+    /// What it is called where it is spoken of (`jti`): no secret.
+    pub id: String,
     /// Until when it is good.
     pub expires: Timestamp,
 }
@@ -125,8 +129,14 @@ pub enum ServiceAccountRefused {
     /// A claim is missing or of the wrong form.
     #[error("service account token claims cannot be read")]
     Claims,
+    /// A claim of a token in a Secret is missing.
+    #[error("{0} claim is missing")]
+    ClaimMissing(&'static str),
+    /// Its subject is not its account.
+    #[error("sub claim is invalid")]
+    Subject,
     /// It is for others.
-    #[error("token audiences {token:?} is invalid for the target audiences {target:?}")]
+    #[error("token audiences {} is invalid for the target audiences {}", listed(.token), listed(.target))]
     Audience {
         /// For whom it is.
         token: Vec<String>,
@@ -139,27 +149,91 @@ pub enum ServiceAccountRefused {
     /// Its time has not come.
     #[error("service account token is not valid yet")]
     NotYetValid,
-    /// The service account is gone, or is another of the same name.
-    #[error("service account has been deleted")]
-    AccountGone,
-    /// The object that it is bound to is gone, or is another of the same name.
+    /// It was made tomorrow.
+    #[error("service account token is issued in the future")]
+    IssuedInTheFuture,
+    /// The service account is gone.
+    #[error("serviceaccounts {name:?} not found")]
+    AccountGone {
+        /// Which.
+        name: String,
+    },
+    /// The service account has been deleted, and is still there.
+    #[error("service account {namespace}/{name} has been deleted")]
+    AccountDeleted {
+        /// Where it was.
+        namespace: String,
+        /// What it was called.
+        name: String,
+    },
+    /// There is another service account of this name.
+    #[error("service account UID ({uid}) does not match claim ({claimed})")]
+    OtherAccount {
+        /// Which it is.
+        uid: String,
+        /// Which it would have to be.
+        claimed: String,
+    },
+    /// The object that it is bound to is gone.
     #[error("service account token has been invalidated")]
     BoundObjectGone,
+    /// The object that it is bound to is another of the same name.
+    #[error("{kind} UID ({uid}) does not match service account {kind} ref claim ({claimed})")]
+    OtherBoundObject {
+        /// A pod, a secret or a node.
+        kind: &'static str,
+        /// Which it is.
+        uid: String,
+        /// Which it would have to be.
+        claimed: String,
+    },
+    /// The Secret that it lay in is gone.
+    #[error("Token has been invalidated")]
+    SecretGone,
+    /// Its Secret holds another token.
+    #[error("Token does not match server's copy")]
+    OtherToken,
+    /// Its Secret was marked as no longer good.
+    #[error("the token in the secret has been marked invalid")]
+    MarkedInvalid,
+}
+
+/// A list as Go's `%q` prints it.
+fn listed(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", quoted.join(" "))
 }
 
 /// Issues service-account tokens and judges them.
 #[derive(Clone, Debug)]
-pub struct ServiceAccountIssuer(ServiceAccountKeys);
+pub struct ServiceAccountIssuer {
+    keys: ServiceAccountKeys,
+    known: Vec<KnownKey>,
+}
 
 impl ServiceAccountIssuer {
     /// An issuer of these keys.
     pub fn new(keys: ServiceAccountKeys) -> Self {
-        Self(keys)
+        let known = keys.verify.iter().cloned().map(KnownKey::new).collect();
+        Self { keys, known }
     }
 
     /// The audiences that this API answers to.
     pub fn audiences(&self) -> &[String] {
-        &self.0.audiences
+        &self.keys.audiences
+    }
+
+    /// Who its tokens say has issued them.
+    pub fn name(&self) -> Option<&str> {
+        self.keys.issuers.first().map(String::as_str)
+    }
+
+    pub(super) fn jwks_uri(&self) -> Option<&str> {
+        self.keys.jwks_uri.as_deref()
+    }
+
+    pub(super) fn known(&self) -> &[KnownKey] {
+        &self.known
     }
 
     /// Issues a token; `entropy` decides its id.
@@ -172,11 +246,11 @@ impl ServiceAccountIssuer {
         now: Timestamp,
         entropy: &mut Entropy,
     ) -> Result<Issued, CannotIssue> {
-        let key = self.0.sign.as_deref().ok_or(CannotIssue::NoKey)?;
+        let key = self.keys.sign.as_deref().ok_or(CannotIssue::NoKey)?;
         let issued = now.as_second();
         let end = issued.checked_add(spec.seconds).ok_or(CannotIssue::Lifetime)?;
         let expires = Timestamp::from_second(end).map_err(|_| CannotIssue::Lifetime)?;
-        let audiences = if spec.audiences.is_empty() { &self.0.audiences } else { &spec.audiences };
+        let audiences = if spec.audiences.is_empty() { &self.keys.audiences } else { &spec.audiences };
         let mut kubernetes =
             json!({ "namespace": spec.namespace, "serviceaccount": spec.account.to_value() });
         match &spec.bound {
@@ -194,17 +268,18 @@ impl ServiceAccountIssuer {
             let stale = issued.checked_add(seconds).ok_or(CannotIssue::Lifetime)?;
             kubernetes["warnafter"] = json!(stale);
         }
+        let id = entropy.uuid();
         let claims = json!({
             "aud": audiences,
             "exp": end,
             "iat": issued,
-            "iss": self.0.issuers.first(),
-            "jti": entropy.uuid(),
+            "iss": self.keys.issuers.first(),
+            "jti": id,
             "kubernetes.io": kubernetes,
             "nbf": issued,
             "sub": UserInfo::service_account(&spec.namespace, &spec.account.name, "").name,
         });
-        Ok(Issued { token: jwt::sign(&claims, key), expires })
+        Ok(Issued { token: jwt::sign(&claims, key), id, expires })
     }
 
     /// The user of a token, and for which of the wanted audiences it is good. With none wanted,
@@ -234,25 +309,33 @@ impl ServiceAccountIssuer {
     ) -> Result<(UserInfo, Vec<String>), ServiceAccountRefused> {
         let (now, objects) = at;
         let claimed = jwt::unverified_claims(token).ok_or(ServiceAccountRefused::NotOurs)?;
-        if !self.0.issuers.iter().any(|issuer| !issuer.is_empty() && issuer == object::text(&claimed, "iss"))
-        {
+        let legacy = claims::is_legacy(&claimed);
+        if !legacy && !self.accepts_issuer(object::text(&claimed, "iss")) {
             return Err(ServiceAccountRefused::NotOurs);
         }
         let claims = if leniency.danger_unproven {
             jwt::danger_unverified(token)?
         } else {
-            jwt::verify(token, &self.0.verify)?
+            jwt::verify(token, &self.known)?
         };
         let audiences = match self.common_audiences(&claims, wanted) {
             Err(ServiceAccountRefused::Audience { target, .. }) if leniency.danger_any_audience => target,
             checked => checked?,
         };
-        match check_times(&claims, now) {
+        if legacy {
+            let judged = Judged { now, objects, bound: self.keys.lookup && !leniency.danger_unbound };
+            return Ok((claims::legacy_user(token, &claims, judged)?, audiences));
+        }
+        match claims::check_times(&claims, now) {
             Err(ServiceAccountRefused::Expired) if leniency.danger_expired => {}
             checked => checked?,
         }
-        let user = user_of(&claims, (now, objects))?;
-        Ok((user, audiences))
+        let judged = Judged { now, objects, bound: !leniency.danger_unbound };
+        Ok((claims::user(&claims, judged)?, audiences))
+    }
+
+    fn accepts_issuer(&self, issuer: &str) -> bool {
+        !issuer.is_empty() && self.keys.issuers.iter().any(|accepted| accepted == issuer)
     }
 
     fn common_audiences(
@@ -260,92 +343,21 @@ impl ServiceAccountIssuer {
         claims: &Value,
         wanted: &[String],
     ) -> Result<Vec<String>, ServiceAccountRefused> {
-        let target = if wanted.is_empty() { &self.0.audiences } else { wanted };
+        let target = if wanted.is_empty() { &self.keys.audiences } else { wanted };
         let of_token: Vec<String> = match claims.get("aud") {
             Some(Value::String(one)) => vec![one.clone()],
             Some(Value::Array(_)) => object::texts(claims, "aud").into_iter().map(str::to_owned).collect(),
-            _ => return Err(ServiceAccountRefused::Claims),
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => return Err(ServiceAccountRefused::Claims),
         };
+        // A token for nobody in particular is for this API (`tokenAudiences = j.implicitAuds`).
+        let of_token = if of_token.is_empty() { self.keys.audiences.clone() } else { of_token };
         let common: Vec<String> = of_token.iter().filter(|a| target.contains(a)).cloned().collect();
         if common.is_empty() {
             return Err(ServiceAccountRefused::Audience { token: of_token, target: target.to_vec() });
         }
         Ok(common)
     }
-}
-
-fn check_times(claims: &Value, now: Timestamp) -> Result<(), ServiceAccountRefused> {
-    let second = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(claim) => claim.as_i64().map(Some).ok_or(ServiceAccountRefused::Claims),
-    };
-    let now = now.as_second();
-    // A token of ours without an end does not end, as in Kubernetes.
-    if second("exp")?.is_some_and(|end| now.saturating_sub(LEEWAY_SECONDS) > end) {
-        return Err(ServiceAccountRefused::Expired);
-    }
-    for name in ["nbf", "iat"] {
-        if second(name)?.is_some_and(|begin| now.saturating_add(LEEWAY_SECONDS) < begin) {
-            return Err(ServiceAccountRefused::NotYetValid);
-        }
-    }
-    Ok(())
-}
-
-fn user_of(
-    claims: &Value,
-    (now, objects): (Timestamp, &dyn Lookup),
-) -> Result<UserInfo, ServiceAccountRefused> {
-    let private = claims.get("kubernetes.io").ok_or(ServiceAccountRefused::Claims)?;
-    let namespace = object::text(private, "namespace");
-    let account = reference(private, "serviceaccount")?.ok_or(ServiceAccountRefused::Claims)?;
-    let mut user = UserInfo::service_account(namespace, &account.name, &account.uid);
-    if namespace.is_empty() || object::text(claims, "sub") != user.name {
-        return Err(ServiceAccountRefused::Claims);
-    }
-    let exists = |resource: &str, namespace: &str, wanted: &Reference| {
-        let found = objects.core(resource, namespace, &wanted.name);
-        found.is_some_and(|found| object::uid(&found) == wanted.uid && !is_long_deleted(&found, now))
-    };
-    if !exists("serviceaccounts", namespace, &account) {
-        return Err(ServiceAccountRefused::AccountGone);
-    }
-    let (pod, secret, node) =
-        (reference(private, "pod")?, reference(private, "secret")?, reference(private, "node")?);
-    let gone = |gone: bool| if gone { Err(ServiceAccountRefused::BoundObjectGone) } else { Ok(()) };
-    gone(secret.as_ref().is_some_and(|secret| !exists("secrets", namespace, secret)))?;
-    gone(pod.as_ref().is_some_and(|pod| !exists("pods", namespace, pod)))?;
-    // Beside a pod the node is told, not bound to.
-    gone(pod.is_none() && node.as_ref().is_some_and(|node| !exists("nodes", "", node)))?;
-    for (kind, bound) in [("pod", pod), ("node", node)] {
-        if let Some(bound) = bound {
-            let key = |part: &str| format!("authentication.kubernetes.io/{kind}-{part}");
-            user.extra.insert(key("name"), vec![bound.name]);
-            user.extra.insert(key("uid"), vec![bound.uid]);
-        }
-    }
-    if let Some(id) = claims.get("jti").and_then(Value::as_str) {
-        user.extra.insert(names::CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
-    }
-    Ok(user)
-}
-
-/// Was it to be gone a while ago, though something still keeps it?
-fn is_long_deleted(object: &Value, now: Timestamp) -> bool {
-    if !object::is_terminating(object) {
-        return false;
-    }
-    let deleted = time::parse(object::text(object, "metadata.deletionTimestamp"));
-    deleted.is_none_or(|deleted| deleted.as_second() < now.as_second().saturating_sub(LEEWAY_SECONDS))
-}
-
-fn reference(private: &Value, name: &str) -> Result<Option<Reference>, ServiceAccountRefused> {
-    let Some(claim) = private.get(name) else { return Ok(None) };
-    let text = |part: &str| claim.get(part).and_then(Value::as_str).filter(|t| !t.is_empty());
-    let (Some(name), Some(uid)) = (text("name"), text("uid")) else {
-        return Err(ServiceAccountRefused::Claims);
-    };
-    Ok(Some(Reference { name: name.to_owned(), uid: uid.to_owned() }))
 }
 
 #[cfg(test)]

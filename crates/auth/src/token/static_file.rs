@@ -52,8 +52,8 @@ impl StaticTokens {
             if token.is_empty() {
                 continue;
             }
-            let groups = rest.first().into_iter().flat_map(|groups| groups.split(','));
-            let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned);
+            // Neither trimmed nor filtered: a space belongs to the group's name.
+            let groups = rest.first().into_iter().flat_map(|groups| groups.split(',')).map(str::to_owned);
             let user = UserInfo {
                 name: user.clone(),
                 uid: uid.clone(),
@@ -132,9 +132,10 @@ mod tests {
 
     #[test]
     fn a_token_file_gives_users_and_groups() {
-        let file = "t1,alice,1\nt2,bob,2,\"dev, ops\"\n\n,nobody,3\nt3,\"c,\"\"d\",4,g,ignored\nt1,carol,5\n";
+        let file =
+            "t1,alice,1\nt2,bob,2,\"dev,ops, all\"\n\n,nobody,3\nt3,\"c,\"\"d\",4,g,ignored\nt1,carol,5\n";
         let tokens = StaticTokens::parse(file).unwrap();
-        assert_eq!(tokens.authenticate("t2").unwrap().groups, ["dev", "ops"]);
+        assert_eq!(tokens.authenticate("t2").unwrap().groups, ["dev", "ops", " all"]);
         assert_eq!(tokens.authenticate("t3").unwrap().name, "c,\"d");
         assert_eq!(tokens.authenticate("t1").unwrap().name, "carol", "the last of equal tokens counts");
         for unknown in ["", "t", "t22", "T1"] {

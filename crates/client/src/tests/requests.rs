@@ -115,6 +115,7 @@ async fn each_credential_reaches_the_server_and_nothing_prints_it() {
     fixed.get("/").await.unwrap();
     file.get("/").await.unwrap();
     stage.host.disk().write("/token", b"from-file-2").unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
     file.get("/").await.unwrap();
     certificate.get("/").await.unwrap();
     let seen: Vec<(String, usize)> =
@@ -123,7 +124,8 @@ async fn each_credential_reaches_the_server_and_nothing_prints_it() {
     assert_eq!(seen, expected.map(|(token, count)| (token.to_owned(), count)));
 
     stage.host.disk().remove("/token").unwrap();
-    assert!(matches!(file.get("/").await, Err(ClientError::Credential(_))));
+    let none = client(Credential::Token(TokenSource::file("/token")));
+    assert!(matches!(none.get("/").await, Err(ClientError::Credential(_))));
     assert_eq!(stage.api.seen().len(), 4, "nothing is sent instead, not even anonymously");
     let printed = format!("{fixed:?} {certificate:?}");
     let key = stage.client_identity().key_pem();
@@ -172,4 +174,46 @@ async fn a_stale_connection_is_replaced_before_anything_is_sent() {
     let _serving = stage.serve().await;
     client.create("/second", &json!({})).await.unwrap();
     assert_eq!(stage.api.lines(), ["GET /first", "POST /second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewed_token_is_used_within_a_minute_or_after_a_refusal() {
+    let stage = Stage::new();
+    let _serving = stage.serve().await;
+    stage.api.answer("/refused", &[whole(401, "{}")]);
+    let write = |token: &str| stage.host.disk().write("/token", token.as_bytes()).unwrap();
+    let client = Client::new(
+        Arc::clone(&stage.host),
+        stage.config(Credential::Token(TokenSource::file("/token"))),
+    );
+    write("one");
+    client.get("/").await.unwrap();
+    write("two");
+    client.get("/").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(client.get("/refused").await.unwrap_err().code(), Some(401));
+    client.get("/").await.unwrap();
+    write("three");
+    tokio::time::sleep(Duration::from_secs(51)).await;
+    client.get("/").await.unwrap();
+    stage.host.disk().remove("/token").unwrap();
+    tokio::time::sleep(Duration::from_secs(51)).await;
+    client.get("/").await.unwrap();
+    let shown: Vec<String> = stage.api.seen().into_iter().map(|one| one.authorization).collect();
+    let expected = ["one", "one", "one", "two", "three", "three"].map(|token| format!("Bearer {token}"));
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_asks_for_patience_is_waited_out() {
+    let stage = Stage::new();
+    let _serving = stage.serve().await;
+    stage.api.answer("/busy", &[whole(429, "{}"), whole(429, "{}"), whole(200, "{}")]);
+    stage.api.answer("/broken", &[whole(500, "{}")]);
+    stage.api.answer("/always", &[whole(429, "{}")]);
+    let began = tokio::time::Instant::now();
+    stage.client().create("/busy", &json!({})).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 4);
+    assert_eq!(stage.client().get("/broken").await.unwrap_err().code(), Some(500), "it names no time");
+    assert!(matches!(stage.client().get("/always").await, Err(ClientError::Timeout)));
 }

@@ -83,7 +83,11 @@ impl Handler for Api {
             Some(Answer::Chunks(chunks, proper)) => (200, slowly(chunks, proper)),
             Some(Answer::Silence) => std::future::pending().await,
         };
-        http::Response::builder().status(status).header("location", "/moved").body(body).unwrap()
+        let mut answer = http::Response::builder().status(status).header("location", "/moved");
+        if status == 429 {
+            answer = answer.header("retry-after", "2");
+        }
+        answer.body(body).unwrap()
     }
 }
 
@@ -128,7 +132,7 @@ impl Stage {
     pub(super) async fn serve_instead(&self) -> Task {
         let to = SocketAddr::new(server_ip(), 7443);
         let serving = self.serve_on(to).await;
-        self.host.set_redirects(vec![Redirect { from: server_address(), to: vec![to] }]);
+        self.host.set_redirects(vec![Redirect::new(server_address(), vec![to])]);
         serving
     }
 

@@ -9,19 +9,20 @@ use crate::datum::Datum;
 use crate::defaults;
 use crate::gathered::{Gathered, Given, Origin};
 use crate::model::{
-    AdmissionPlugins, ApiserverConfig, AuthorizationMode, Component, Egress, FileName, FilePair,
-    InsecureListener, KubernetesVersion, Provenance, RequestHeader, ServiceAccounts, TlsVersion,
+    AdmissionPlugins, ApiserverConfig, Component, Egress, FileName, FilePair, InsecureListener,
+    KubernetesVersion, Provenance, RequestHeader, TlsVersion,
 };
 use crate::sheet::Sheet;
 use crate::suggest::closest;
 
-use super::{authorization, kubelet_client};
+use super::{authentication, authorization, kubelet_client, service_accounts};
 
 type Read<'a> = (&'a mut Gathered, &'a mut Provenance);
 
 pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverConfig {
     let mut sheet = Sheet::new(Component::Apiserver, read, defaults::apiserver(version));
-    let authorization_modes = authorization::modes(&mut sheet);
+    let authorization_modes = authorization::modes(version, &mut sheet);
+    let anonymous = authentication::anonymous(version, &authorization_modes, &mut sheet);
     let egress = egress(&mut sheet);
     let listener = listener(&mut sheet);
     one_family(&mut sheet);
@@ -31,18 +32,22 @@ pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverC
         secure_port: listener.port(),
         insecure: insecure(version, &mut sheet),
         serving: serving(&mut sheet),
-        anonymous_auth: anonymous(&authorization_modes, &mut sheet),
+        anonymous_auth: anonymous.enabled,
+        anonymous_paths: anonymous.paths,
         client_ca_file: sheet.file("client-ca-file"),
+        token_auth_users: authentication::static_users(&mut sheet),
         token_auth_file: sheet.file("token-auth-file"),
-        basic_auth_file: sheet.file("basic-auth-file"),
         enable_bootstrap_token_auth: bootstrap_tokens(&mut sheet),
         request_header: request_header(&mut sheet),
         proxy_client: sheet.pair("proxy-client-cert-file", "proxy-client-key-file"),
         authorization_modes,
+        count: count(&mut sheet),
+        audit_log: audit_log(&mut sheet),
         admission: admission(version, &mut sheet),
         kubelet: kubelet_client::assemble(version, &mut sheet),
-        service_accounts: service_accounts(&mut sheet),
+        service_accounts: service_accounts::assemble(&mut sheet),
         service_cluster_ip_range: sheet.net("service-cluster-ip-range").unwrap_or_else(default_services),
+        service_node_ports: sheet.port_range("service-node-port-range").unwrap_or((30000, 32767)),
         egress,
         profiling: sheet.switch("profiling"),
         tls_min_version: tls_version(&mut sheet),
@@ -115,56 +120,39 @@ pub(super) fn tls_version(sheet: &mut Sheet<'_>) -> TlsVersion {
     }
 }
 
-/// `AlwaysAllow` turns anonymous requests off, whatever the flag says; a file and the flag exclude each other.
-fn anonymous(modes: &[AuthorizationMode], sheet: &mut Sheet<'_>) -> bool {
-    let flag = sheet.given("anonymous-auth");
-    let file = authentication_file(sheet);
-    let wanted = match (&flag, file) {
-        (Some(flag), Some((_, place))) => {
-            let problem = format!("cannot be given beside anonymous in {place}");
-            sheet.gathered.fail(&flag.place, &flag.key, problem, "one of the two");
-            false
-        }
-        (None, Some((enabled, place))) => {
-            sheet.provenance.settings.push(crate::model::Setting {
-                component: Component::Apiserver,
-                key: "anonymous.enabled".into(),
-                value: enabled.to_string(),
-                file: place.file,
-                line: place.line,
-            });
-            enabled
-        }
-        _ => sheet.switch("anonymous-auth"),
-    };
-    if wanted && modes.contains(&AuthorizationMode::AlwaysAllow) {
-        let source = "pkg/kubeapiserver/options/authentication.go (ApplyAuthorization: not with AlwaysAllow)";
-        sheet.default("--anonymous-auth", "false", source);
-        return false;
+/// How many apiservers there are: one where nothing says so.
+fn count(sheet: &mut Sheet<'_>) -> u32 {
+    let said = sheet.number("apiserver-count").unwrap_or(1);
+    if let (true, Some(given)) = (said < 1, sheet.given("apiserver-count")) {
+        sheet.gathered.fail(
+            &given.place,
+            &given.key,
+            format!("{said} is no number of apiservers"),
+            "1 or more",
+        );
     }
-    wanted
+    let said = u32::try_from(said).unwrap_or(1);
+    let count = said.max(sheet.gathered.apiservers).max(1);
+    if count > 1 {
+        sheet.gathered.assume(format!(
+            "there are {count} apiservers that differ in their addresses alone: what reaches one is as good as what reaches another"
+        ));
+    }
+    count
 }
 
-/// What an `AuthenticationConfiguration` says of anonymous requests, if the flag names one.
-fn authentication_file(sheet: &mut Sheet<'_>) -> Option<(bool, crate::gathered::Place)> {
-    let named = sheet.given("authentication-config").filter(|g| !g.text.is_empty());
-    let file = sheet.gathered.authentication.clone();
-    match (named, file) {
-        (None, Some(file)) => {
-            let problem = "no --authentication-config names this file: it would not be read";
-            sheet.gathered.fail(&file.place, "kind", problem, "--authentication-config of kube-apiserver");
-            None
+/// Without a policy nothing is written (staging/src/k8s.io/apiserver/pkg/server/options/audit.go).
+fn audit_log(sheet: &mut Sheet<'_>) -> Option<FileName> {
+    let policy = sheet.file("audit-policy-file");
+    let log = sheet.file("audit-log-path");
+    match (policy, log) {
+        (Some(policy), Some(log)) => {
+            sheet.gathered.assume(format!(
+                "the audit policy {policy} is not read: assumed that every request is written down at the level Metadata"
+            ));
+            Some(log)
         }
-        (Some(named), None) => {
-            let why = "names a file that is not in the input";
-            sheet.gathered.unknown(Component::Apiserver, &named.key, &named.place, (paths::TO_API, why));
-            None
-        }
-        (Some(_), Some(file)) => {
-            let _ = sheet.file("authentication-config");
-            file.anonymous
-        }
-        (None, None) => None,
+        _ => None,
     }
 }
 
@@ -197,6 +185,7 @@ fn request_header(sheet: &mut Sheet<'_>) -> Option<RequestHeader> {
         allowed_names: sheet.list("requestheader-allowed-names"),
         username_headers: sheet.list("requestheader-username-headers"),
         group_headers: sheet.list("requestheader-group-headers"),
+        uid_headers: sheet.list("requestheader-uid-headers"),
         extra_headers_prefix: sheet.list("requestheader-extra-headers-prefix"),
     })
 }
@@ -267,32 +256,6 @@ fn unmodelled_plugins(given: &Given, names: &[String], sheet: &mut Sheet<'_>) {
             &given.place,
             (scope, "refuses requests"),
         );
-    }
-}
-
-fn service_accounts(sheet: &mut Sheet<'_>) -> ServiceAccounts {
-    let issuers = sheet.list("service-account-issuer");
-    let signing_key_file = sheet.file("service-account-signing-key-file");
-    if let (Some(given), true) =
-        (sheet.given("service-account-signing-key-file"), issuers.is_empty() && signing_key_file.is_some())
-    {
-        let accepted = "--service-account-issuer=URL";
-        sheet.gathered.fail(&given.place, &given.key, "is given without --service-account-issuer", accepted);
-    }
-    let old =
-        sheet.given("api-audiences").is_none() && sheet.given("service-account-api-audiences").is_some();
-    let mut api_audiences = sheet.list(if old { "service-account-api-audiences" } else { "api-audiences" });
-    if api_audiences.is_empty() {
-        api_audiences.extend(issuers.first().cloned());
-    }
-    ServiceAccounts {
-        issuers,
-        key_files: sheet.list("service-account-key-file").into_iter().map(FileName::new).collect(),
-        signing_key_file,
-        api_audiences,
-        lookup: sheet.switch("service-account-lookup"),
-        extend_token_expiration: sheet.switch("service-account-extend-token-expiration"),
-        max_token_expiration_s: sheet.seconds("service-account-max-token-expiration").filter(|s| *s > 0),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::catalogue::paths;
 use crate::gathered::Origin;
-use crate::model::{AuthorizationMode, Component};
+use crate::model::{AuthorizationMode, Component, KubernetesVersion, Setting};
 use crate::sheet::Sheet;
 
-pub(super) fn modes(sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
-    let from_file = file(sheet);
+pub(super) fn modes(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
+    let from_file = file(version, sheet);
     let given =
         sheet.given("authorization-mode").filter(|g| from_file.is_none() || g.origin != Origin::Assumed);
     if let (Some(modes), None) = (&from_file, &given) {
@@ -59,12 +59,20 @@ pub(super) fn modes(sheet: &mut Sheet<'_>) -> Vec<AuthorizationMode> {
 }
 
 /// The modes of the `AuthorizationConfiguration` that `--authorization-config` names, if it names one.
-fn file(sheet: &mut Sheet<'_>) -> Option<Vec<AuthorizationMode>> {
+fn file(version: KubernetesVersion, sheet: &mut Sheet<'_>) -> Option<Vec<AuthorizationMode>> {
     // With kubeadm's own flags assumed, the mode that it would have written gives way to the file.
     let named = sheet.given("authorization-config").filter(|g| !g.text.is_empty());
     match (named, sheet.gathered.authorization.clone()) {
-        (Some(_), Some(file)) => {
+        (Some(named), Some(file)) => {
             let _ = sheet.file("authorization-config");
+            super::needs_gate(version, (&named, "StructuredAuthorizationConfiguration", 30), sheet);
+            sheet.provenance.settings.push(Setting {
+                component: Component::Apiserver,
+                key: "authorizers".into(),
+                value: file.modes.iter().map(|mode| mode.as_str()).collect::<Vec<_>>().join(","),
+                file: file.place.file.clone(),
+                line: file.place.line,
+            });
             Some(file.modes)
         }
         (Some(named), None) => {

@@ -28,7 +28,8 @@ pub(super) fn controller_manager(
     }
     let old = sheet.given("cluster-signing-duration").is_none()
         && sheet.given("experimental-cluster-signing-duration").is_some();
-    ControllerManagerConfig {
+    let controllers = sheet.list("controllers");
+    let config = ControllerManagerConfig {
         listener: listener(&mut sheet),
         insecure: insecure(version.minor_number() < 20, &mut sheet),
         cluster_signing: signing("cluster-signing-cert-file", "cluster-signing-key-file", &mut sheet),
@@ -47,38 +48,28 @@ pub(super) fn controller_manager(
             .unwrap_or(0),
         root_ca_file: root_ca(apiserver, &mut sheet),
         service_account_private_key_file: sheet.file("service-account-private-key-file"),
-        use_service_account_credentials: sheet.switch("use-service-account-credentials"),
         kubeconfig: kubeconfig("/etc/kubernetes/controller-manager.conf", &mut sheet),
         allocate_node_cidrs: sheet.switch("allocate-node-cidrs"),
-        controllers: controllers(&mut sheet),
+        controllers,
+        node_monitor_grace_period_s: sheet.seconds("node-monitor-grace-period").unwrap_or(50),
+        node_monitor_period_s: sheet.seconds("node-monitor-period").unwrap_or(5),
         profiling: sheet.switch("profiling"),
+    };
+    // Without these no node joins and no service leads anywhere.
+    const NEEDED: &[&str] = &[
+        "csrapproving",
+        "csrsigning",
+        "endpoint",
+        "endpointslice",
+        "root-ca-cert-publisher",
+        "serviceaccount",
+    ];
+    for name in NEEDED.iter().filter(|name| !config.runs(name)) {
+        sheet
+            .gathered
+            .assume(format!("the controller {name} is switched off: assumed that nobody else does its work"));
     }
-}
-
-/// Controllers that paths need, by their names until and since 1.28
-/// (cmd/kube-controller-manager/names/controller_names.go).
-const NEEDED: &[(&str, &str)] = &[
-    ("csrapproving", "certificatesigningrequest-approving-controller"),
-    ("csrsigning", "certificatesigningrequest-signing-controller"),
-    ("endpoint", "endpoints-controller"),
-    ("endpointslice", "endpointslice-controller"),
-    ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
-    ("serviceaccount", "serviceaccount-controller"),
-];
-
-/// `--controllers`: a list that leaves out one that paths need is of unknown effect.
-fn controllers(sheet: &mut Sheet<'_>) -> Vec<String> {
-    let list = sheet.list("controllers");
-    let named = |name: &str| list.iter().any(|given| given == name);
-    let off = |name: &str| !named("*") || named(&format!("-{name}"));
-    let runs = |old: &str, new: &str| named(old) || named(new) || !(off(old) || off(new));
-    let missing = NEEDED.iter().find(|(old, new)| !runs(old, new));
-    if let (Some((name, _)), Some(given)) = (missing, sheet.given("controllers")) {
-        let why = format!("switches off the controller {name}");
-        let effect = (paths::ALL, why.as_str());
-        sheet.gathered.unknown(Component::ControllerManager, &given.key, &given.place, effect);
-    }
-    list
+    config
 }
 
 /// Where it is not the CA of clients, the apiserver's certificate comes from it: its clients could not verify it

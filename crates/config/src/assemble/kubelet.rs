@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::catalogue::paths;
+use crate::datum;
 use crate::defaults;
 use crate::gathered::{Gathered, Origin};
 use crate::model::{
     Component, FileName, KubeletAuthorization, KubeletConfig, KubeletServing, KubernetesVersion, Provenance,
-    WebhookCaches,
+    Taint, WebhookCaches,
 };
 use crate::sheet::Sheet;
 
@@ -63,11 +64,24 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
         cluster_domain: sheet.text("cluster-domain").unwrap_or_default(),
         pod_cidr: sheet.net("pod-cidr"),
         static_pod_path: sheet.file("pod-manifest-path"),
+        register_node: sheet.switch("register-node"),
+        register_with_taints: taints(&mut sheet),
+        node_status_update_frequency_s: sheet
+            .seconds("node-status-update-frequency")
+            .filter(|seconds| *seconds > 0)
+            .unwrap_or(10),
         node_lease_duration_s: sheet
             .number("node-lease-duration-seconds")
             .and_then(|n| u32::try_from(n).ok())
             .unwrap_or(40),
     }
+}
+
+fn taints(sheet: &mut Sheet<'_>) -> Vec<Taint> {
+    let given = sheet.list("register-with-taints");
+    let read = given.iter().filter_map(|text| datum::taint(text));
+    read.map(|(key, value, effect)| Taint { key: key.into(), value: value.into(), effect: effect.into() })
+        .collect()
 }
 
 /// The kubelet takes a 0 of its file, which kubeadm writes everywhere, for "not given"

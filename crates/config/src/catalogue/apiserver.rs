@@ -17,12 +17,14 @@ pub(super) const FLAGS: &[Section] = &[
             ("advertise-address", Ip, 8, NOW),
             // k3s' own, see `assemble::apiserver`.
             ("advertise-port", Port, 8, NOW),
+            ("apiserver-count", Int, 8, NOW),
+            ("audit-log-path", Text, 8, NOW),
+            ("audit-policy-file", File, 8, NOW),
             ("anonymous-auth", Bool, 8, NOW),
             ("api-audiences", List, 13, NOW),
             ("authentication-config", File, 29, NOW),
             ("authorization-config", File, 29, NOW),
             ("authorization-mode", Many(MODES), 8, NOW),
-            ("basic-auth-file", File, 8, 18),
             ("bind-address", Ip, 8, NOW),
             ("client-ca-file", File, 8, NOW),
             ("disable-admission-plugins", List, 10, NOW),
@@ -49,16 +51,19 @@ pub(super) const FLAGS: &[Section] = &[
             ("requestheader-client-ca-file", File, 8, NOW),
             ("requestheader-extra-headers-prefix", List, 8, NOW),
             ("requestheader-group-headers", List, 8, NOW),
+            ("requestheader-uid-headers", List, 32, NOW),
             ("requestheader-username-headers", List, 8, NOW),
             ("secure-port", Port, 8, NOW),
             ("service-account-api-audiences", List, 10, 24),
             ("service-account-extend-token-expiration", Bool, 19, NOW),
             ("service-account-issuer", Array, 10, NOW),
+            ("service-account-jwks-uri", Text, 18, NOW),
             ("service-account-key-file", Array, 8, NOW),
             ("service-account-lookup", Bool, 8, NOW),
             ("service-account-max-token-expiration", Duration, 12, NOW),
             ("service-account-signing-key-file", File, 10, NOW),
             ("service-cluster-ip-range", Nets, 8, NOW),
+            ("service-node-port-range", Ports, 8, NOW),
             ("ssh-keyfile", File, 8, 21),
             ("ssh-user", Text, 8, 21),
             ("tls-cert-file", File, 8, NOW),
@@ -86,6 +91,14 @@ pub(super) const FLAGS: &[Section] = &[
             unless: &[""],
         },
         rows: &[("oidc-issuer-url", Text, 8, NOW)],
+    },
+    Section {
+        effect: Effect::Unknown {
+            paths: paths::USERS,
+            why: "users may come with passwords, which whoever hears them can use",
+            unless: &[""],
+        },
+        rows: &[("basic-auth-file", File, 8, 18)],
     },
     Section {
         effect: Effect::Unknown {
@@ -151,7 +164,6 @@ pub(super) const FLAGS: &[Section] = &[
         rows: &[
             ("aggregator-reject-forwarding-redirect", Bool, 22, NOW),
             ("allow-privileged", Bool, 8, NOW),
-            ("apiserver-count", Int, 8, NOW),
             // Of these, the flag that turns the foreign authenticator on is of unknown effect; alone they do nothing.
             ("authentication-token-webhook-cache-ttl", Duration, 8, NOW),
             ("authentication-token-webhook-version", Text, 17, NOW),
@@ -209,11 +221,7 @@ pub(super) const FLAGS: &[Section] = &[
             ("permit-port-sharing", Bool, 19, NOW),
             ("repair-malformed-updates", Bool, 8, 13),
             ("request-timeout", Duration, 8, NOW),
-            // A user's uid grants nothing in Node or RBAC.
-            ("requestheader-uid-headers", List, 32, NOW),
             ("runtime-config-emulation-forward-compatible", Bool, 33, NOW),
-            ("service-account-jwks-uri", Text, 18, NOW),
-            ("service-node-port-range", Text, 8, NOW),
             ("shutdown-delay-duration", Duration, 16, NOW),
             ("shutdown-send-retry-after", Bool, 23, NOW),
             ("shutdown-watch-termination-grace-period", Duration, 27, NOW),
@@ -228,7 +236,7 @@ pub(super) const FLAGS: &[Section] = &[
     },
 ];
 
-/// Auditing records what happened; it decides nothing.
+/// Auditing records what happened; it decides nothing. Where it is written and whether at all is modelled above.
 const AUDIT: Section = Section {
     effect: Effect::None,
     rows: &[
@@ -245,12 +253,10 @@ const AUDIT: Section = Section {
         ("audit-log-maxbackup", Int, 8, NOW),
         ("audit-log-maxsize", Int, 8, NOW),
         ("audit-log-mode", Text, 10, NOW),
-        ("audit-log-path", Text, 8, NOW),
         ("audit-log-truncate-enabled", Bool, 11, NOW),
         ("audit-log-truncate-max-batch-size", Int, 11, NOW),
         ("audit-log-truncate-max-event-size", Int, 11, NOW),
         ("audit-log-version", Text, 11, NOW),
-        ("audit-policy-file", File, 8, NOW),
         ("audit-webhook-batch-buffer-size", Int, 9, NOW),
         ("audit-webhook-batch-initial-backoff", Duration, 9, NOW),
         ("audit-webhook-batch-max-size", Int, 9, NOW),

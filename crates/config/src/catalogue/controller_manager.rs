@@ -18,10 +18,11 @@ pub(super) const FLAGS: &[Section] = &[
             ("controllers", List, 8, NOW),
             ("experimental-cluster-signing-duration", Duration, 8, 24),
             ("node-cidr-mask-size", Int, 8, NOW),
+            ("node-monitor-grace-period", Duration, 8, NOW),
+            ("node-monitor-period", Duration, 8, NOW),
             ("root-ca-file", File, 8, NOW),
             ("service-account-private-key-file", File, 8, NOW),
             ("service-cluster-ip-range", Nets, 8, NOW),
-            ("use-service-account-credentials", Bool, 8, NOW),
         ],
     },
     Section {
@@ -115,8 +116,6 @@ pub(super) const FLAGS: &[Section] = &[
             ("node-cidr-mask-size-ipv4", Int, 16, NOW),
             ("node-cidr-mask-size-ipv6", Int, 16, NOW),
             ("node-eviction-rate", Float, 8, NOW),
-            ("node-monitor-grace-period", Duration, 8, NOW),
-            ("node-monitor-period", Duration, 8, NOW),
             ("node-startup-grace-period", Duration, 8, NOW),
             ("node-sync-period", Duration, 8, 23),
             ("pod-eviction-timeout", Duration, 8, 26),
@@ -134,6 +133,9 @@ pub(super) const FLAGS: &[Section] = &[
             ("service-sync-period", Duration, 8, 15),
             ("terminated-pod-gc-threshold", Int, 8, NOW),
             ("unhealthy-zone-threshold", Float, 8, NOW),
+            // Its controllers stand beside the apiserver, on no untrusted segment, and nobody else can hold their
+            // credentials: which of them they use changes nothing on a path.
+            ("use-service-account-credentials", Bool, 8, NOW),
             ("volume-host-allow-local-loopback", Bool, 18, NOW),
             ("volume-host-cidr-denylist", List, 18, NOW),
         ],

@@ -28,14 +28,20 @@ pub(crate) fn gate_effect(name: &str) -> GateEffect {
 /// KEP-4872, alpha in 1.37: it permits `--enable-kubelet-cert-cn-validation`, and does nothing alone.
 pub(crate) const CERT_CN_GATE: &str = "KubeletCertCNValidation";
 
-const MODELLED: &[&str] = &[CERT_CN_GATE, "RotateKubeletServerCertificate", "RotateKubeletClientCertificate"];
+const MODELLED: &[&str] = &[
+    CERT_CN_GATE,
+    "AnonymousAuthConfigurableEndpoints",
+    "RotateKubeletClientCertificate",
+    "RotateKubeletServerCertificate",
+    "StructuredAuthenticationConfiguration",
+    "StructuredAuthorizationConfiguration",
+];
 
 /// Gates that touch paths in ways that are not modelled.
 const UNKNOWN: &[(&[&str], &[&str])] = &[
     (
         paths::TO_API,
         &[
-            "AnonymousAuthConfigurableEndpoints",
             "AuthorizeNodeWithSelectors",
             "AuthorizeWithSelectors",
             "BoundServiceAccountTokenVolume",
@@ -43,8 +49,6 @@ const UNKNOWN: &[(&[&str], &[&str])] = &[
             "ServiceAccountTokenNodeBinding",
             "ServiceAccountTokenNodeBindingValidation",
             "ServiceAccountTokenPodNodeInfo",
-            "StructuredAuthenticationConfiguration",
-            "StructuredAuthorizationConfiguration",
             "TokenRequest",
             "TokenRequestProjection",
             "ServiceAccountIssuerDiscovery",

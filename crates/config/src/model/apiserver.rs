@@ -25,12 +25,15 @@ pub struct ApiserverConfig {
     /// `--anonymous-auth`, or `anonymous` of an `AuthenticationConfiguration`. Default true, but see
     /// `authorization_modes`: Kubernetes turns it off with `AlwaysAllow`.
     pub anonymous_auth: bool,
+    /// `anonymous.conditions[].path` of an `AuthenticationConfiguration`: the only paths at which one may ask
+    /// anonymously. Empty: all.
+    pub anonymous_paths: Vec<String>,
     /// `--client-ca-file`. `None`: no client certificate authenticates anybody.
     pub client_ca_file: Option<FileName>,
     /// `--token-auth-file`: static bearer tokens.
     pub token_auth_file: Option<FileName>,
-    /// `--basic-auth-file` (gone with 1.19): static passwords.
-    pub basic_auth_file: Option<FileName>,
+    /// The users in that file, where it is in the input.
+    pub token_auth_users: Option<Vec<StaticUser>>,
     /// `--enable-bootstrap-token-auth`. Default false.
     pub enable_bootstrap_token_auth: bool,
     /// The front proxy's headers and who may set them; `None` without `--requestheader-client-ca-file`.
@@ -39,6 +42,10 @@ pub struct ApiserverConfig {
     pub proxy_client: Option<FilePair>,
     /// `--authorization-mode`, in order, without repetitions. Default `AlwaysAllow`.
     pub authorization_modes: Vec<AuthorizationMode>,
+    /// `--apiserver-count`, or how many machines are given each with an apiserver of its own. Default 1.
+    pub count: u32,
+    /// `--audit-log-path`, where `--audit-policy-file` says that anything is written. `None`: nothing is.
+    pub audit_log: Option<FileName>,
     /// Which admission plugins run.
     pub admission: AdmissionPlugins,
     /// How kubelets are reached and judged.
@@ -47,6 +54,8 @@ pub struct ApiserverConfig {
     pub service_accounts: ServiceAccounts,
     /// `--service-cluster-ip-range`, the first range (IPv4 or IPv6). Default 10.0.0.0/24.
     pub service_cluster_ip_range: IpNet,
+    /// `--service-node-port-range`, first and last. Default 30000 to 32767.
+    pub service_node_ports: (u16, u16),
     /// How connections to nodes, pods and services leave.
     pub egress: Egress,
     /// `--profiling`. Default true.
@@ -82,8 +91,21 @@ pub struct RequestHeader {
     pub username_headers: Vec<String>,
     /// `--requestheader-group-headers`.
     pub group_headers: Vec<String>,
+    /// `--requestheader-uid-headers` (since 1.32).
+    pub uid_headers: Vec<String>,
     /// `--requestheader-extra-headers-prefix`.
     pub extra_headers_prefix: Vec<String>,
+}
+
+/// A user of `--token-auth-file`, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StaticUser {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its groups.
+    pub groups: Vec<String>,
 }
 
 /// One authorizer, in the spelling of `--authorization-mode`.
@@ -229,10 +251,17 @@ impl KubeletAddressType {
 pub struct ServiceAccounts {
     /// `--service-account-issuer`: the first signs, all are accepted. Empty only before 1.20.
     pub issuers: Vec<String>,
-    /// `--service-account-key-file`: public keys that verify. Empty: the TLS private key's (Kubernetes' own rule).
+    /// `--service-account-key-file`: public keys that verify; without any, the TLS private key's (Kubernetes' own
+    /// rule).
     pub key_files: Vec<FileName>,
     /// `--service-account-signing-key-file`. `None` (before 1.20): no bound tokens, only those in secrets.
     pub signing_key_file: Option<FileName>,
+    /// The one of `key_files` that is the signing key's public half: it has the same name but for endings such as
+    /// `.pub`, `.key` and `-key.pem`. Before 1.20, tokens are the controller manager's, and it is its key. `None`:
+    /// what is signed here is not believed here.
+    pub signed_with: Option<FileName>,
+    /// `--service-account-jwks-uri`: where the keys are said to be published. `None`: at the apiserver.
+    pub jwks_uri: Option<String>,
     /// `--api-audiences`; default the first issuer.
     pub api_audiences: Vec<String>,
     /// `--service-account-lookup`: tokens of deleted accounts and pods stop. Default true.

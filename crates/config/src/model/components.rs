@@ -26,16 +26,65 @@ pub struct ControllerManagerConfig {
     pub root_ca_file: Option<FileName>,
     /// `--service-account-private-key-file`: signs tokens in secrets. `None`: none are made.
     pub service_account_private_key_file: Option<FileName>,
-    /// `--use-service-account-credentials`: one identity a controller. Default false.
-    pub use_service_account_credentials: bool,
     /// `--kubeconfig`, the credentials it uses.
     pub kubeconfig: FileName,
     /// `--allocate-node-cidrs`. Default false.
     pub allocate_node_cidrs: bool,
     /// `--controllers`, as given. Default `*`.
     pub controllers: Vec<String>,
+    /// `--node-monitor-grace-period`, in seconds: how long a node may be silent. Default 50, before 1.32 40.
+    pub node_monitor_grace_period_s: u64,
+    /// `--node-monitor-period`, in seconds: how often nodes are looked at. Default 5.
+    pub node_monitor_period_s: u64,
     /// `--profiling`. Default true.
     pub profiling: bool,
+}
+
+/// The names of controllers until and since 1.28 (cmd/kube-controller-manager/names/controller_names.go and
+/// `ControllerAliases`), of those that run here.
+const CONTROLLERS: &[(&str, &str)] = &[
+    ("bootstrapsigner", "bootstrap-signer-controller"),
+    ("clusterrole-aggregation", "clusterrole-aggregation-controller"),
+    ("csrapproving", "certificatesigningrequest-approving-controller"),
+    ("csrcleaner", "certificatesigningrequest-cleaner-controller"),
+    ("csrsigning", "certificatesigningrequest-signing-controller"),
+    ("endpoint", "endpoints-controller"),
+    ("endpointslice", "endpointslice-controller"),
+    ("endpointslicemirroring", "endpointslice-mirroring-controller"),
+    ("garbagecollector", "garbage-collector-controller"),
+    ("namespace", "namespace-controller"),
+    ("nodeipam", "node-ipam-controller"),
+    ("nodelifecycle", "node-lifecycle-controller"),
+    ("podgc", "pod-garbage-collector-controller"),
+    ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
+    ("serviceaccount", "serviceaccount-controller"),
+    ("serviceaccount-token", "serviceaccount-token-controller"),
+    ("tokencleaner", "token-cleaner-controller"),
+];
+
+/// Those that run only where they are named (`ControllersDisabledByDefault`).
+const ON_REQUEST: &[&str] = &["bootstrapsigner", "tokencleaner"];
+
+impl ControllerManagerConfig {
+    /// Whether a controller runs, by either of its names: the first word of `--controllers` that names it decides,
+    /// else `*` (`IsControllerEnabled` of cmd/kube-controller-manager/app/controllermanager.go).
+    #[must_use]
+    pub fn runs(&self, controller: &str) -> bool {
+        let known = CONTROLLERS.iter().find(|(old, new)| [*old, *new].contains(&controller));
+        let (old, new) = known.copied().unwrap_or((controller, controller));
+        let named = self.controllers.iter().find_map(|word| {
+            let (name, on) = word.strip_prefix('-').map_or((word.as_str(), true), |name| (name, false));
+            [old, new].contains(&name).then_some(on)
+        });
+        let by_star = self.controllers.iter().any(|word| word == "*") && !ON_REQUEST.contains(&old);
+        named.unwrap_or(by_star)
+    }
+
+    /// The controllers that are known here and do not run, by the names that they had until 1.28.
+    #[must_use]
+    pub fn switched_off(&self) -> Vec<&'static str> {
+        CONTROLLERS.iter().map(|(old, _)| *old).filter(|name| !self.runs(name)).collect()
+    }
 }
 
 /// A CA that signs requests, by the names of its files.

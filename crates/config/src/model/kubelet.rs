@@ -51,8 +51,25 @@ pub struct KubeletConfig {
     pub pod_cidr: Option<ipnet::IpNet>,
     /// `staticPodPath`, `--pod-manifest-path`.
     pub static_pod_path: Option<FileName>,
+    /// `registerNode`, `--register-node`: whether it creates its own node object. Default true.
+    pub register_node: bool,
+    /// `registerWithTaints`, `--register-with-taints`: what that object's taints are.
+    pub register_with_taints: Vec<Taint>,
+    /// `nodeStatusUpdateFrequency`, `--node-status-update-frequency`, in seconds. Default 10.
+    pub node_status_update_frequency_s: u64,
     /// `nodeLeaseDurationSeconds`, in seconds. Default 40.
     pub node_lease_duration_s: u32,
+}
+
+/// A taint of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value; may be empty.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
 }
 
 /// How long a kubelet uses what the apiserver answered it about a caller, in seconds. In a file, 0

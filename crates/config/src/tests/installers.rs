@@ -18,7 +18,11 @@ fn unknown(config: &ClusterConfig) -> Vec<&str> {
 }
 
 fn authorization(types: &str) -> SourceFile {
-    let types: Vec<_> = types.split(' ').map(|t| format!("- {{name: {t}, type: {t}}}\n")).collect();
+    let one = |t: &str| {
+        let webhook = if t == "Webhook" { ", webhook: {timeout: 3s}" } else { "" };
+        format!("- {{name: {}, type: {t}{webhook}}}\n", t.to_lowercase())
+    };
+    let types: Vec<_> = types.split(' ').map(one).collect();
     let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers:\n";
     file("authz.yaml", &format!("{head}{}", types.concat()))
 }
@@ -130,14 +134,23 @@ fn what_runs_beside_is_passed_over_and_what_is_meant_otherwise_is_told() {
 }
 
 #[test]
-fn a_controller_that_paths_need_must_not_be_switched_off_unnoticed() {
-    for (list, expected) in [
-        ("*,bootstrapsigner,tokencleaner", 0),
-        ("*,-csrsigning", 1),
-        ("-certificatesigningrequest-signing-controller,*", 1),
-        ("nodeipam", 1),
+fn controllers_run_as_their_list_says() {
+    let of = |list: &str| read(&[file("cm", &format!("kube-controller-manager --controllers={list}\n"))]);
+    for (list, off, needed) in [
+        ("*,bootstrapsigner,tokencleaner", vec![], 0),
+        ("*", vec!["bootstrapsigner", "tokencleaner"], 0),
+        ("*,-csrsigning", vec!["bootstrapsigner", "csrsigning", "tokencleaner"], 1),
+        (
+            "-certificatesigningrequest-signing-controller,*,token-cleaner-controller",
+            vec!["bootstrapsigner", "csrsigning"],
+            1,
+        ),
+        ("csrsigning,-csrsigning,*", vec!["bootstrapsigner", "tokencleaner"], 0),
     ] {
-        let config = read(&[file("cm", &format!("kube-controller-manager --controllers={list}\n"))]);
-        assert_eq!(unknown(&config).len(), expected, "{list}");
+        let config = of(list);
+        assert_eq!(config.controller_manager.switched_off(), off, "{list}");
+        let told = config.provenance.assumed.iter().filter(|a| a.0.contains("is switched off")).count();
+        assert_eq!((told, unknown(&config).len()), (needed, 0), "{list}");
     }
+    assert!(!of("nodeipam").controller_manager.runs("endpoint"));
 }

@@ -1,6 +1,8 @@
 //! One pod's way from bound to running.
 
-use super::inject::{Injected, Injector, NotInjected};
+use super::host_ports::HostPorts;
+use super::inject::{Files, Injector, NotInjected};
+use super::tokens::Tokens;
 use crate::allocation::Allocation;
 use crate::retry::Backoff;
 use crate::state::Shared;
@@ -13,6 +15,7 @@ use ravelin_host::{HostRef, field};
 use ravelin_runtime::{PodState, PodView, RuntimeError, Sandbox};
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a pod needs on its way.
@@ -21,6 +24,7 @@ pub(super) struct Context<'a> {
     pub(super) client: &'a Client,
     pub(super) injector: &'a mut Injector,
     pub(super) addresses: &'a mut Allocation,
+    pub(super) host_ports: &'a mut HostPorts,
     pub(super) range: IpNet,
 }
 
@@ -30,6 +34,7 @@ pub(super) struct Worker {
     due: Option<Instant>,
     backoff: Backoff,
     running: Option<Runs>,
+    tokens: Tokens,
     /// When it is to be seen whether the apiserver still says something else of the pod.
     disputed: Option<Instant>,
     is_ending: bool,
@@ -39,6 +44,8 @@ pub(super) struct Worker {
 struct Runs {
     state: PodState,
     address: IpAddr,
+    /// The files that it was given last.
+    files: Files,
     /// The status as it was reported, once it was.
     reported: Option<Value>,
 }
@@ -66,20 +73,40 @@ pub(super) fn path(pod: &Value) -> String {
 
 impl Worker {
     pub(super) fn new(host: &HostRef) -> Self {
-        let due = Some(Instant::now());
-        Self { due, backoff: Backoff::new(host, "pod"), running: None, disputed: None, is_ending: false }
+        Self::with(Backoff::new(host, "pod"))
     }
 
-    /// From here on the pod only ends: what was due for running it is no more.
-    pub(super) fn begin_ending(&mut self) {
+    fn with(backoff: Backoff) -> Self {
+        let (due, tokens) = (Some(Instant::now()), Tokens::default());
+        Self { due, backoff, running: None, tokens, disputed: None, is_ending: false }
+    }
+
+    /// From here on the pod only ends: what was due for running it is no more. If it runs, it goes on
+    /// for so long.
+    pub(super) fn begin_ending(&mut self, grace: Duration) {
         if !self.is_ending {
+            let grace = if self.running.is_some() { grace } else { Duration::ZERO };
             *self = Self {
-                due: Some(Instant::now()),
-                backoff: self.backoff.clone(),
-                running: None,
-                disputed: None,
+                due: Some(Instant::now() + grace),
                 is_ending: true,
+                running: self.running.take().filter(|_| !grace.is_zero()),
+                ..Self::with(self.backoff.clone())
             };
+        }
+    }
+
+    /// Does it end, and serves until it is due?
+    pub(super) fn is_draining(&mut self) -> bool {
+        if self.is_due() {
+            self.running = None;
+        }
+        self.is_ending && self.running.is_some()
+    }
+
+    /// A pod that runs is to be given what its volumes hold now.
+    pub(super) fn look_again(&mut self) {
+        if self.running.is_some() && !self.is_ending {
+            self.due = Some(Instant::now());
         }
     }
 
@@ -149,7 +176,7 @@ impl Worker {
         }
     }
 
-    /// Starts, reports or refreshes; gives when the pod's token is to be refreshed.
+    /// Starts, reports or refreshes; gives when one of the pod's tokens is to be replaced.
     async fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -157,14 +184,17 @@ impl Worker {
         view: &PodView,
     ) -> Result<Option<Instant>, NotStarted> {
         let runtime = &context.shared.config.runtime;
-        let injected = context.injector.inject(pod, view).await?;
-        let refresh = injected.refresh;
-        let is_running = self.running.as_ref().is_some_and(|runs| runs.state.is_ready());
-        if is_running {
-            runtime.write_files(&view.uid, &injected.files).await?;
-        } else {
-            self.running = Some(start(context, view, injected).await?);
+        let running = self.running.as_mut().filter(|runs| runs.state.is_ready());
+        let files = context.injector.files((pod, view), &mut self.tokens, running.is_some()).await?;
+        match running {
+            Some(runs) if runs.files == files => {}
+            Some(runs) => {
+                runtime.write_files(&view.uid, &files).await?;
+                runs.files = files;
+            }
+            None => self.running = Some(start(context, (pod, view), files).await?),
         }
+        let refresh = self.tokens.refresh();
         let runs = self.running.as_mut().expect("it was just started");
         if runs.reported.is_none() {
             runs.reported = Some(report(context, pod, (view, runs)).await?);
@@ -173,7 +203,12 @@ impl Worker {
     }
 }
 
-async fn start(context: &mut Context<'_>, view: &PodView, injected: Injected) -> Result<Runs, NotStarted> {
+async fn start(
+    context: &mut Context<'_>,
+    (pod, view): (&Value, &PodView),
+    files: Files,
+) -> Result<Runs, NotStarted> {
+    let env = context.injector.environment(pod).await?;
     let (shared, uid) = (context.shared, &view.uid);
     let node_address = shared.config.addresses.first().copied().ok_or(NotStarted::NoAddress)?;
     let (host, address, root) = if view.host_network {
@@ -183,9 +218,12 @@ async fn start(context: &mut Context<'_>, view: &PodView, injected: Injected) ->
         let address = context.addresses.take(uid, context.range, usable).ok_or(NotStarted::NoAddress)?;
         (shared.host.pod(address)?, address, String::new())
     };
-    let sandbox = Sandbox { pod: view.clone(), host, root, files: injected.files, env: injected.env };
+    let sandbox = Sandbox { pod: view.clone(), host, root, files: files.clone(), env };
     let state = shared.config.runtime.run_pod(sandbox).await?;
-    Ok(Runs { state, address, reported: None })
+    if context.host_ports.add(pod, address) {
+        shared.host.set_port_maps(context.host_ports.all());
+    }
+    Ok(Runs { state, address, files, reported: None })
 }
 
 async fn report(

@@ -1,6 +1,6 @@
 //! What the kubelet asks the apiserver again, and when; and commands that callers run.
 
-use super::stage::{Stage, get};
+use super::stage::{Stage, get, with_token};
 use ravelin_client::{Client, Credential, TokenSource};
 use ravelin_host::{Endpoint, Flaws};
 use ravelin_transport::body;
@@ -55,10 +55,10 @@ async fn post(client: &Client, path: &str, form: &str) -> (u16, String) {
 #[tokio::test(start_paused = true)]
 async fn a_command_runs_for_whoever_may_and_is_written_down() {
     let stage = Stage::new(Flaws::none()).await;
-    *stage.stub.pods.lock().unwrap() = vec![json!({
+    *stage.stub.pods.lock().unwrap() = vec![with_token(json!({
         "metadata": { "namespace": "default", "name": "p", "uid": "p-uid" },
         "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "ravelin.test/logger" }] },
-    })];
+    }))];
     let mut config = stage.config();
     config.read_only_port = Some(10255);
     let _running = stage.start(config).await;

@@ -1,6 +1,6 @@
 //! How a kubelet joins, and runs what it is told.
 
-use super::stage::{Stage, get};
+use super::stage::{Stage, get, with_token};
 use crate::Serving;
 use ravelin_client::Credential;
 use ravelin_entropy::Entropy;
@@ -49,13 +49,13 @@ async fn without_a_serving_certificate_handshakes_are_refused() {
 }
 
 fn pod(name: &str, image: &str) -> Value {
-    json!({
+    with_token(json!({
         "metadata": { "namespace": "default", "name": name, "uid": format!("{name}-uid") },
         "spec": {
             "nodeName": "n1",
             "containers": [{ "name": "c", "image": image, "ports": [{ "containerPort": 8080 }] }],
         },
-    })
+    }))
 }
 
 #[tokio::test(start_paused = true)]

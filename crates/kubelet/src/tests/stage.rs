@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use ravelin_client::{Client, ClientConfig, Credential};
+use ravelin_client::{Client, ClientConfig, Credential, Watches};
 use ravelin_entropy::Entropy;
 use ravelin_host::memory::Network;
 use ravelin_host::{Endpoint, Flaws, HostRef, Task};
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
+pub(super) const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
 const APISERVER: [u8; 4] = [10, 0, 0, 1];
 const NODE: [u8; 4] = [10, 0, 0, 2];
 const CALLER: [u8; 4] = [10, 0, 0, 9];
@@ -46,6 +46,8 @@ pub(super) struct Stub {
     pub(super) requests: Mutex<Vec<(String, Value)>>,
     pub(super) pods: Mutex<Vec<Value>>,
     pub(super) csr: Mutex<Option<Value>>,
+    /// The root certificate's ConfigMap, where there is one.
+    pub(super) root: Mutex<Option<String>>,
     changes: broadcast::Sender<String>,
 }
 
@@ -75,6 +77,7 @@ impl Stage {
             requests: Mutex::default(),
             pods: Mutex::default(),
             csr: Mutex::default(),
+            root: Mutex::new(Some("root".to_owned())),
             changes: broadcast::Sender::new(16),
         });
         let host = network.host("apiserver", APISERVER);
@@ -94,6 +97,8 @@ impl Stage {
             node_name: "n1".to_owned(),
             addresses: vec![NODE.into()],
             labels: BTreeMap::new(),
+            taints: Vec::new(),
+            register_node: true,
             apiserver: ApiserverTarget {
                 address: SocketAddr::from((APISERVER, 6443)),
                 server_name: "10.0.0.1".to_owned(),
@@ -101,6 +106,7 @@ impl Stage {
             },
             bootstrap_token: Some("abcdef.0123456789abcdef".to_owned()),
             client_identity: Some(identity(&self.authority, "system:node:n1", Usage::Client, NODE)),
+            rotate_certificates: true,
             serving: Serving::SelfSigned,
             enable_server: true,
             debugging_handlers: true,
@@ -119,6 +125,9 @@ impl Stage {
             lease_renew_interval: Duration::from_secs(10),
             lease_duration_seconds: 40,
             status_update_interval: Some(Duration::from_secs(10)),
+            status_report_interval: Duration::from_secs(300),
+            sync_interval: Some(Duration::from_secs(60)),
+            watches: Watches::USUAL,
             runtime: self.runtime.clone(),
         }
     }
@@ -164,6 +173,18 @@ impl Stage {
     }
 }
 
+/// A pod as admission leaves it: with the token, root certificate and namespace to be mounted.
+pub(super) fn with_token(mut pod: Value) -> Value {
+    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
+    pod["spec"]["volumes"] = json!([{ "name": "api", "projected": { "sources": [
+        { "serviceAccountToken": { "path": "token", "expirationSeconds": 3607 } },
+        { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+        { "downwardAPI": { "items": [{ "path": "namespace", "fieldRef": { "fieldPath": "metadata.namespace" } }] } },
+    ] } }]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "api", "mountPath": path }]);
+    pod
+}
+
 /// Gets a path and gives status and body.
 pub(super) async fn get(client: &Client, path: &str) -> (u16, String) {
     let request = http::Request::get(path).body(body::empty()).unwrap();
@@ -193,7 +214,9 @@ impl Handler for Stub {
                 let mut missing = Response::new(body::full(
                     r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"NotFound","code":404,"metadata":{}}"#,
                 ));
-                *missing.status_mut() = StatusCode::NOT_FOUND;
+                // What cannot be created is there already.
+                let created = line.starts_with("POST");
+                *missing.status_mut() = if created { StatusCode::CONFLICT } else { StatusCode::NOT_FOUND };
                 missing
             }
         }
@@ -223,22 +246,34 @@ impl Stub {
             "GET /api/v1/nodes" => {
                 sent = json!({ "kind": "NodeList", "metadata": { "resourceVersion": "1" }, "items": [] });
             }
-            "GET /api/v1/namespaces/default/services/kubernetes" => {
-                sent = json!({ "spec": { "clusterIP": "10.96.0.1", "ports": [{ "port": 443 }] } });
+            "GET /api/v1/services" => {
+                let kubernetes = json!({ "metadata": { "namespace": "default", "name": "kubernetes" },
+                    "spec": { "clusterIP": "10.96.0.1", "ports": [{ "name": "https", "port": 443 }] } });
+                sent = json!({ "kind": "ServiceList", "metadata": { "resourceVersion": "1" }, "items": [kubernetes] });
             }
             "POST /api/v1/namespaces/default/serviceaccounts/default/token" => {
                 sent["status"] =
                     json!({ "token": "pod-token", "expirationTimestamp": "2026-01-01T01:00:07Z" });
             }
             "GET /api/v1/namespaces/default/configmaps/kube-root-ca.crt" => {
-                sent = json!({ "data": { "ca.crt": "root" } });
+                let root = self.root.lock().unwrap().clone()?;
+                sent = json!({ "data": { "ca.crt": root } });
             }
             "POST /apis/certificates.k8s.io/v1/certificatesigningrequests" => {
-                sent["metadata"]["name"] = json!("csr-1");
+                if sent["metadata"]["name"].is_null() {
+                    sent["metadata"]["name"] = json!("csr-1");
+                }
+                let known = self.csr.lock().unwrap();
+                if known.as_ref().is_some_and(|known| known["metadata"]["name"] == sent["metadata"]["name"]) {
+                    // A name that is taken, unless the server chose it.
+                    sent["metadata"]["generateName"].as_str()?;
+                }
+                drop(known);
                 *self.csr.lock().unwrap() = Some(sent.clone());
             }
-            "GET /apis/certificates.k8s.io/v1/certificatesigningrequests/csr-1" => {
-                return self.csr.lock().unwrap().clone();
+            line if line.starts_with("GET /apis/certificates.k8s.io/v1/certificatesigningrequests/") => {
+                let csr = self.csr.lock().unwrap().clone();
+                return csr.filter(|csr| line.ends_with(csr["metadata"]["name"].as_str().unwrap_or_default()));
             }
             line if line.starts_with("GET") => return None,
             _ => {}
@@ -249,6 +284,13 @@ impl Stub {
     /// Sends an event to whoever watches.
     pub(super) fn change(&self, event: &Value) {
         self.changes.send(format!("{event}\n")).expect("somebody watches");
+    }
+
+    /// Denies the signing request.
+    pub(super) fn deny(&self) {
+        let mut csr = self.csr.lock().unwrap();
+        let csr = csr.as_mut().expect("a request came");
+        csr["status"] = json!({ "conditions": [{ "type": "Denied", "status": "True" }] });
     }
 
     /// Approves the signing request and issues a certificate for `key`, or for the one it is for.
@@ -264,8 +306,8 @@ impl Stub {
             not_before: START,
             not_after: START + SignedDuration::from_hours(99),
         };
-        let public = key.map_or(&request.public_key, KeyPair::public);
-        let certificate = self.authority.issue(&profile, public, &mut Entropy::from_key([4; 32]));
+        let public = key.map_or(request.public_key, |key| key.public().into());
+        let certificate = self.authority.issue(&profile, &public, &mut Entropy::from_key([4; 32]));
         let pem = certificates_to_pem(&[certificate]);
         csr["status"] = json!({
             "certificate": STANDARD.encode(pem),

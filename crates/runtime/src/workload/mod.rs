@@ -6,13 +6,13 @@
 //! | `ravelin.test/https` | the same over TLS with a certificate of its own making (8443) |
 //! | `ravelin.test/web` | both, on its first two ports (8080 and 8443) |
 //! | `ravelin.test/logger` | writes a line at its start, and each `TICK_SECONDS` where that is set |
-//! | `ravelin.test/apiclient` | asks the apiserver for a ConfigMap of its namespace once |
+//! | `ravelin.test/apiclient` | asks the apiserver for a ConfigMap of its namespace: once, or each `EVERY_SECONDS` where that is set |
 
 mod apiclient;
 mod logger;
 mod server;
 
-pub use apiclient::{InCluster, NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
+pub use apiclient::InCluster;
 
 use crate::{ContainerState, ContainerView, Ledger, Sandbox};
 use ravelin_host::Task;

@@ -109,3 +109,28 @@ async fn a_server_does_not_read_endless_heads() {
     assert!(read.is_err() || answer.starts_with(b"HTTP/1.1 431"), "{answer:?}");
     assert!(stage.served.lock().unwrap().is_empty());
 }
+
+/// The status lines with which a server answers two requests on one connection, the second with a
+/// space before a header's colon.
+async fn answers_to_a_spaced_name(flaws: Flaws) -> String {
+    let stage = Stage::new(flaws);
+    let _serving = stage.serve(None).await;
+    let mut stream = stage.dial().await;
+    let requests = "POST / HTTP/1.1\r\nhost: a : b\r\ncontent-length: 8\r\n\r\nx : y\r\n\r\
+                    POST / HTTP/1.1\r\nhost: a\r\nContent-Length : 4\r\nconnection : close\r\n\r\nmore";
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answers)).await;
+    String::from_utf8(answers).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_name_with_a_space_is_refused_but_by_a_server_with_that_flaw() {
+    let refused = answers_to_a_spaced_name(Flaws::none()).await;
+    assert_eq!(refused.matches("HTTP/1.1 200").count(), 1, "{refused}");
+    assert_eq!(refused.matches("HTTP/1.1 400").count(), 1, "{refused}");
+    let flawed = Flaws::danger([ravelin_host::Flaw::ServersAcceptSpacedHeaderNames]);
+    let taken = answers_to_a_spaced_name(flawed).await;
+    assert!(taken.contains("x : y"), "a body is left as it is: {taken}");
+    assert!(taken.contains("more with 0 certificates"), "{taken}");
+}
