@@ -9,6 +9,7 @@ mod honesty;
 mod interop;
 mod model;
 mod properties;
+mod recorded;
 mod scenario_files;
 mod services;
 mod staying;

@@ -9,7 +9,7 @@ use ravelin_oracle::{Property, Protection};
 use ravelin_sim::{Divert, DivertGuard};
 use ravelin_tunnel::SshKey;
 use ravelin_tunnel::danger::{self, Victim};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct Interception<'a> {
     own: Vec<(Box<dyn Listener>, SocketAddr)>,
     /// The genuine servers of diverted connections to the attacker's own addresses.
     genuine: BTreeMap<SocketAddr, SocketAddr>,
+    /// How many connections were taken.
+    taken: Cell<usize>,
 }
 
 /// The SSH connections that ended at the attacker's machine.
@@ -99,7 +101,7 @@ impl<'a> Interception<'a> {
 
     fn idle(notes: &'a Notes<'a>) -> Self {
         let (guards, genuine) = (RefCell::default(), BTreeMap::new());
-        Self { notes, guards, tunnels: None, own: Vec::new(), genuine }
+        Self { notes, guards, tunnels: None, own: Vec::new(), genuine, taken: Cell::default() }
     }
 
     /// Waits at the attacker's own address for connections that were led there; each port stands
@@ -127,8 +129,19 @@ impl<'a> Interception<'a> {
         self.guards.borrow_mut().clear();
     }
 
+    /// How many connections were taken so far.
+    pub fn taken(&self) -> usize {
+        self.taken.get()
+    }
+
     /// The next connection of the path.
     pub async fn next(&self) -> Intercepted {
+        let taken = self.wait().await;
+        self.taken.set(self.taken.get() + 1);
+        taken
+    }
+
+    async fn wait(&self) -> Intercepted {
         if !self.own.is_empty() {
             return self.arrived().await;
         }

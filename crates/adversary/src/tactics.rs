@@ -61,7 +61,8 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         if !target.treasures.is_empty() {
             tactics.push(Box::new(direct::TakeCredentials));
         }
-        if target.server == ServerKind::Apiserver {
+        // Who only listens speaks in no other's name.
+        if target.server == ServerKind::Apiserver && attacker != Attacker::Eavesdropper {
             tactics.extend(at_the_apiserver(holdings));
         }
         assert!(tactics.len() <= most_tactics_of_who_asks(target.server) as usize, "a slot for each");
@@ -79,6 +80,9 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         }
         if attacker != Attacker::Impostor && !target.claims.is_empty() {
             tactics.push(Box::new(claim::ClaimAddress));
+        }
+        if attacker != Attacker::Impostor && !target.host_ports.is_empty() {
+            tactics.push(Box::new(claim::HostPort));
         }
         if !attacker.is_on_the_path() && target.speaks == Speaks::Http {
             tactics.push(Box::new(inject::BlindInjection));

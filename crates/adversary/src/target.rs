@@ -39,6 +39,9 @@ pub struct Target {
     pub is_asked_directly: bool,
     /// What of the cluster's objects decides where this path's connections lead.
     pub claims: Vec<Claim>,
+    /// The pods whose host ports would be those of the service that this path's connections are
+    /// addressed to.
+    pub host_ports: Vec<Claim>,
     /// The nodes that are not the attacker's.
     pub nodes: Vec<NodeAt>,
     /// What a token of the path's client looks like, where it has one.

@@ -62,7 +62,9 @@ fn field_text(object: &Value, path: &str) -> String {
     let component = object::text(object, "source.component");
     match object::at(object, path) {
         None if matches!(path, "spec.hostNetwork" | "spec.unschedulable") => "false".to_owned(),
-        _ if path == "source" && component.is_empty() => object::text(object, "reportingComponent").to_owned(),
+        _ if path == "source" && component.is_empty() => {
+            object::text(object, "reportingComponent").to_owned()
+        }
         _ if path == "source" => component.to_owned(),
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),

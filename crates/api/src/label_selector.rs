@@ -1,5 +1,7 @@
 //! Label selectors (`apimachinery/pkg/labels/selector.go`), as text and as objects.
 
+mod parser;
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,14 +41,7 @@ impl LabelSelector {
     /// # Errors
     /// What could not be understood.
     pub fn parse(selector: &str) -> Result<Self, String> {
-        split_terms(selector)
-            .filter(|term| !term.trim().is_empty())
-            .map(|term| {
-                requirement(term.trim())
-                    .ok_or_else(|| format!("unable to parse requirement: {}", term.trim()))
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        parser::parse(selector).map(Self)
     }
 
     /// The selector of an exact set of labels, as a Service has it.
@@ -108,55 +103,6 @@ impl LabelSelector {
     }
 }
 
-fn split_terms(selector: &str) -> impl Iterator<Item = &str> {
-    let mut depth = 0_u32;
-    selector.split(move |letter| {
-        match letter {
-            '(' => depth = depth.saturating_add(1),
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        letter == ',' && depth == 0
-    })
-}
-
-fn requirement(term: &str) -> Option<LabelRequirement> {
-    let of = |key: &str, operator| {
-        let key = key.trim();
-        is_key(key).then(|| LabelRequirement { key: key.to_owned(), operator })
-    };
-    let one = |value: &str| {
-        let value = value.trim();
-        is_value(value).then(|| BTreeSet::from([value.to_owned()]))
-    };
-    if let Some(key) = term.strip_prefix('!') {
-        return of(key, LabelOperator::Absent);
-    }
-    if let Some((key, value)) = term.split_once("!=") {
-        return of(key, LabelOperator::NotIn(one(value)?));
-    }
-    if let Some((key, value)) = term.split_once('=') {
-        return of(key, LabelOperator::In(one(value.strip_prefix('=').unwrap_or(value))?));
-    }
-    if let Some((key, value)) = term.split_once('>') {
-        return of(key, LabelOperator::Above(value.trim().parse().ok()?));
-    }
-    if let Some((key, value)) = term.split_once('<') {
-        return of(key, LabelOperator::Below(value.trim().parse().ok()?));
-    }
-    let Some((head, set)) = term.split_once('(') else {
-        return of(term, LabelOperator::Exists);
-    };
-    let values = set.strip_suffix(')')?.split(',').map(str::trim);
-    let values = values.map(|v| is_value(v).then(|| v.to_owned())).collect::<Option<_>>()?;
-    let (key, word) = head.trim().rsplit_once(char::is_whitespace)?;
-    match word {
-        "in" => of(key, LabelOperator::In(values)),
-        "notin" => of(key, LabelOperator::NotIn(values)),
-        _ => None,
-    }
-}
-
 fn is_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
     !prefix.is_empty()
@@ -167,7 +113,9 @@ fn is_key(key: &str) -> bool {
 }
 
 fn is_value(value: &str) -> bool {
-    value.len() <= 63 && value.chars().all(is_letter)
+    let edge = |letter: Option<char>| letter.is_none_or(|letter| letter.is_ascii_alphanumeric());
+    let (first, last) = (value.chars().next(), value.chars().next_back());
+    value.len() <= 63 && value.chars().all(is_letter) && edge(first) && edge(last)
 }
 
 fn is_letter(letter: char) -> bool {

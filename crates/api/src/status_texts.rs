@@ -53,7 +53,8 @@ impl Status {
         let message = format!(
             "{resource} {name:?} already exists, the server was not able to generate a unique name for the object"
         );
-        let details = about(resource, name).map(|details| Box::new(Details { retry_after_seconds: 1, ..*details }));
+        let details =
+            about(resource, name).map(|details| Box::new(Details { retry_after_seconds: 1, ..*details }));
         Self { details, ..failure(409, Reason::AlreadyExists, message) }
     }
 

@@ -70,9 +70,7 @@ fn retain(members: &mut Map<String, Value>, patch: &Map<String, Value>) -> Resul
     let Some(retained) = patch.get(RETAIN) else { return Ok(()) };
     let retained = retained.as_array().map_or(&[][..], Vec::as_slice);
     let is_kept = |name: &String| retained.iter().any(|kept| kept == name.as_str());
-    let stray = patch.iter().any(|(name, change)| {
-        !is_directive(name) && !change.is_null() && !is_kept(name)
-    });
+    let stray = patch.iter().any(|(name, change)| !is_directive(name) && !change.is_null() && !is_kept(name));
     if stray {
         return Err("invalid patch format of retainKeys".to_owned());
     }
@@ -242,8 +240,10 @@ mod tests {
             patched("Service", &service, &patch).unwrap()["spec"]["ports"],
             json!([{"port": 80, "name": "a", "targetPort": 8080}, {"port": 81}])
         );
-        let pod = json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}], "args": ["a"]}]}});
-        let patch = json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 2}], "args": ["b"]}]}});
+        let pod =
+            json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}], "args": ["a"]}]}});
+        let patch =
+            json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 2}], "args": ["b"]}]}});
         assert_eq!(
             patched("Pod", &pod, &patch).unwrap()["spec"]["containers"],
             json!([{"name": "c", "ports": [{"containerPort": 2}, {"containerPort": 1}], "args": ["b"]}])

@@ -307,12 +307,14 @@ impl Reader {
     fn find(&mut self, what: &str, name: &str) {
         if self.findings.len() < MAX_FINDINGS {
             let path: String = self.path.iter().map(Step::to_string).collect();
-            self.findings.push(format!("{what} field \"{}\"", format!("{path}.{name}").trim_start_matches('.')));
+            self.findings
+                .push(format!("{what} field \"{}\"", format!("{path}.{name}").trim_start_matches('.')));
         }
     }
 }
 
-const QUANTITY: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const QUANTITY: &str =
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 fn is_quantity(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -374,17 +376,42 @@ mod tests {
     fn a_value_of_another_type_is_named_as_go_names_it() {
         for (kind, text, error) in [
             ("ConfigMap", r#"{"data":{"a":1}}"#, "number into Go struct field ConfigMap.data of type string"),
-            ("ConfigMap", r#"{"metadata":5}"#, "number into Go struct field ConfigMap.metadata of type v1.ObjectMeta"),
-            ("Pod", r#"{"spec":{"hostNetwork":"yes"}}"#, "string into Go struct field PodSpec.spec.hostNetwork of type bool"),
-            ("Pod", r#"{"spec":{"containers":[{"env":[{"name":"a","value":1}]}]}}"#,
-                "number into Go struct field EnvVar.spec.containers.env.value of type string"),
-            ("Pod", r#"{"spec":{"containers":{}}}"#, "object into Go struct field PodSpec.spec.containers of type []v1.Container"),
-            ("Pod", r#"{"metadata":{"labels":{"a":true}}}"#, "bool into Go struct field ObjectMeta.metadata.labels of type string"),
-            ("Pod", r#"{"spec":{"terminationGracePeriodSeconds":1.5}}"#,
-                "number 1.5 into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64"),
+            (
+                "ConfigMap",
+                r#"{"metadata":5}"#,
+                "number into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"hostNetwork":"yes"}}"#,
+                "string into Go struct field PodSpec.spec.hostNetwork of type bool",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"containers":[{"env":[{"name":"a","value":1}]}]}}"#,
+                "number into Go struct field EnvVar.spec.containers.env.value of type string",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"containers":{}}}"#,
+                "object into Go struct field PodSpec.spec.containers of type []v1.Container",
+            ),
+            (
+                "Pod",
+                r#"{"metadata":{"labels":{"a":true}}}"#,
+                "bool into Go struct field ObjectMeta.metadata.labels of type string",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"terminationGracePeriodSeconds":1.5}}"#,
+                "number 1.5 into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64",
+            ),
         ] {
             assert_eq!(read(kind, text), Err(format!("json: cannot unmarshal {error}")), "{text}");
         }
-        assert_eq!(read("Secret", r#"{"data":{"a":"!"}}"#), Err("illegal base64 data at input byte 0".into()));
+        assert_eq!(
+            read("Secret", r#"{"data":{"a":"!"}}"#),
+            Err("illegal base64 data at input byte 0".into())
+        );
     }
 }

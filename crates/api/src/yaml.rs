@@ -80,7 +80,8 @@ fn is_block(text: &str) -> bool {
 }
 
 fn is_special(letter: char) -> bool {
-    letter != '\n' && letter != '\t' && letter.is_control() || matches!(letter, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    letter != '\n' && letter != '\t' && letter.is_control()
+        || matches!(letter, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn block(text: &mut String, lines: &str, indent: usize) {
@@ -110,7 +111,11 @@ fn scalar(text: &str) -> String {
     let plain = !text.starts_with(|c: char| " -?:,[]{}#&*!|>'\"%@`".contains(c))
         || text.starts_with(['-', '?', ':']) && text.chars().nth(1).is_some_and(|c| c != ' ' && !is_flow(c));
     let plain = plain && !text.contains(": ") && !text.contains(" #") && !text.ends_with([' ', ':']);
-    if plain && !text.starts_with("---") { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+    if plain && !text.starts_with("---") {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
 }
 
 fn is_flow(letter: char) -> bool {
@@ -121,7 +126,19 @@ fn is_flow(letter: char) -> bool {
 fn is_other_than_text(text: &str) -> bool {
     let word = matches!(
         text.to_ascii_lowercase().as_str(),
-        "~" | "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n" | ".nan" | ".inf" | "-.inf" | "+.inf"
+        "~" | "null"
+            | "true"
+            | "false"
+            | "yes"
+            | "no"
+            | "on"
+            | "off"
+            | "y"
+            | "n"
+            | ".nan"
+            | ".inf"
+            | "-.inf"
+            | "+.inf"
     );
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = unsigned.replace('_', "");
@@ -139,7 +156,8 @@ fn is_time(text: &str) -> bool {
             4 | 7 => *byte == b'-',
             _ => byte.is_ascii_digit(),
         });
-    date && (bytes.len() == 10 || matches!(bytes[10], b'T' | b't' | b' ') && crate::time::parse(text).is_some())
+    date && (bytes.len() == 10
+        || matches!(bytes[10], b'T' | b't' | b' ') && crate::time::parse(text).is_some())
 }
 
 #[cfg(test)]

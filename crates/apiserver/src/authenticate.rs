@@ -64,7 +64,7 @@ pub(crate) fn token(
     audiences: &[String],
 ) -> Result<Authenticated, TokenRefused> {
     let now = server.host.now();
-    let objects: &dyn Lookup = server.store.as_ref();
+    let objects: &dyn Lookup = server.reading().lookup();
     server.token_cache.authenticate((token, audiences), now, || {
         server.tokens.authenticate(token, audiences, (now, objects))
     })

@@ -12,7 +12,7 @@ use ravelin_auth::{
 use ravelin_host::Flaw;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const CLUSTER_ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
 const PODS: &str = "pods";
@@ -36,6 +36,8 @@ const MAX_ROUNDS: usize = 8;
 /// Decides, in the order of `--authorization-mode`.
 pub(crate) struct Authorization {
     modes: Vec<AuthorizationMode>,
+    /// What it learns from.
+    store: Arc<Store>,
     known: Mutex<Known>,
 }
 
@@ -69,8 +71,8 @@ pub(crate) struct RulesOfUser {
 }
 
 impl Authorization {
-    pub(crate) fn new(modes: Vec<AuthorizationMode>, start: Start) -> Self {
-        Self { modes, known: Mutex::new(Known::new(start)) }
+    pub(crate) fn new(modes: Vec<AuthorizationMode>, start: Start, store: Arc<Store>) -> Self {
+        Self { modes, store, known: Mutex::new(Known::new(start)) }
     }
 
     /// Gives leave for a request, or refuses it.
@@ -78,7 +80,7 @@ impl Authorization {
         if server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
             return Ok(Self::danger_unasked(asked));
         }
-        self.with_chain(&server.store, |chain| authorize(chain, asked))
+        self.with_chain(|chain| authorize(chain, asked))
     }
 
     /// Gives leave for a request without asking anybody: for what is served to whoever comes.
@@ -91,17 +93,17 @@ impl Authorization {
         if server.host.flaws().has(Flaw::ApiserverAllowsEveryone) {
             return decide(&[&AlwaysAllow], asked);
         }
-        self.with_chain(&server.store, |chain| decide(chain, asked))
+        self.with_chain(|chain| decide(chain, asked))
     }
 
     /// Looks at roles and bindings, whether or not they decide.
-    pub(crate) fn with_rules<T>(&self, server: &Server, look: impl FnOnce(&rbac::Authorizer) -> T) -> T {
-        look(&self.caught_up(&server.store).rbac)
+    pub(crate) fn with_rules<T>(&self, look: impl FnOnce(&rbac::Authorizer) -> T) -> T {
+        look(&self.caught_up().rbac)
     }
 
     /// What a user may do in a namespace (`apiserver/pkg/authorization/union`, `RulesFor`).
-    pub(crate) fn rules_for(&self, server: &Server, user: &UserInfo, namespace: &str) -> RulesOfUser {
-        let known = self.caught_up(&server.store);
+    pub(crate) fn rules_for(&self, user: &UserInfo, namespace: &str) -> RulesOfUser {
+        let known = self.caught_up();
         let mut all = RulesOfUser::default();
         for mode in &self.modes {
             match mode {
@@ -121,8 +123,8 @@ impl Authorization {
         all
     }
 
-    fn with_chain<T>(&self, store: &Store, ask: impl FnOnce(&[&dyn Authorizer]) -> T) -> T {
-        let known = self.caught_up(store);
+    fn with_chain<T>(&self, ask: impl FnOnce(&[&dyn Authorizer]) -> T) -> T {
+        let known = self.caught_up();
         let mut chain: Vec<&dyn Authorizer> = vec![&SystemMasters];
         chain.extend(self.modes.iter().map(|mode| -> &dyn Authorizer {
             match mode {
@@ -135,9 +137,9 @@ impl Authorization {
         ask(&chain)
     }
 
-    fn caught_up(&self, store: &Store) -> MutexGuard<'_, Known> {
+    fn caught_up(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.catch_up(store);
+        known.catch_up(&self.store);
         known
     }
 }
@@ -157,7 +159,8 @@ impl Known {
             }
             let roles = self.revision_of(CLUSTER_ROLES);
             for source in SOURCES {
-                if store.revision_of(source) != self.revision_of(source) && !self.learn_changes(store, source) {
+                if store.revision_of(source) != self.revision_of(source) && !self.learn_changes(store, source)
+                {
                     self.start_over(store);
                     break;
                 }
@@ -220,7 +223,11 @@ fn gather_rules(store: &Store) {
         let key = Key::namespaced(CLUSTER_ROLES, "", object::name(&gathered));
         let done = store.modify(&key, |present| {
             let is_current = object::resource_version(present) == object::resource_version(&gathered);
-            Ok::<_, StoreError>(if is_current { Step::Store(gathered.clone()) } else { Step::Leave(present.clone()) })
+            Ok::<_, StoreError>(if is_current {
+                Step::Store(gathered.clone())
+            } else {
+                Step::Leave(present.clone())
+            })
         });
         // One that was changed or deleted meanwhile is gathered in the next round.
         drop(done);

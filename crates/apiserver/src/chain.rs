@@ -157,12 +157,7 @@ impl Chain {
     }
 }
 
-fn authorize(
-    server: &Server,
-    user: UserInfo,
-    info: &RequestInfo,
-    seen: &mut Seen,
-) -> Result<Permit, Status> {
+fn authorize(server: &Server, user: UserInfo, info: &RequestInfo, seen: &mut Seen) -> Result<Permit, Status> {
     let attributes = Attributes::of_request(user, info);
     let decided = server.authorization.authorize(server, attributes);
     let (attributes, reason) = match &decided {

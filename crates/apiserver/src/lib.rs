@@ -27,9 +27,9 @@ mod seed;
 mod server;
 mod start;
 pub mod store;
-mod token_cache;
 #[cfg(test)]
 mod tests;
+mod token_cache;
 
 pub use config::{
     Anonymous, ApiserverConfig, AuditConfig, AuthorizationMode, KubeletClientConfig, TokenLives,

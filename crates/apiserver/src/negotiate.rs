@@ -12,7 +12,8 @@ use ravelin_transport::{Response, body, collect};
 use serde_json::{Value, json};
 
 /// What objects are served as, in the order of preference.
-pub(crate) const MEDIA_TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+pub(crate) const MEDIA_TYPES: &str =
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 /// What watches are served as.
 const STREAM_TYPES: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 /// The longest answer that is turned into another form.
@@ -98,9 +99,8 @@ impl Wanted {
             let text = format!("406: Not Acceptable\n\nAvailable representations: {MEDIA_TYPES}{streams}");
             return Err(Status::not_acceptable(&text));
         }
-        let refused = || {
-            Status::not_acceptable(&format!("only the following media types are accepted: {MEDIA_TYPES}"))
-        };
+        let refused =
+            || Status::not_acceptable(&format!("only the following media types are accepted: {MEDIA_TYPES}"));
         let wanted = Self::negotiated(&accept).ok_or_else(refused)?;
         if verb == "watch" && wanted.form == Form::Yaml {
             let text = format!("only the following media types are accepted: {STREAM_TYPES}");

@@ -70,7 +70,8 @@ mod tests {
             let mut role = store.get(&key(name)).unwrap().as_ref().clone();
             role["rules"] = json!([]);
             if opted_out {
-                role["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = json!("false");
+                role["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] =
+                    json!("false");
             }
             store.update(&key(name), role).unwrap();
         };

@@ -3,23 +3,23 @@
 use crate::authorization::{Authorization, Start};
 use crate::config::ApiserverConfig;
 use crate::impersonate::Modes;
-use crate::store::{Key, Store, resource_name};
+use crate::store::{Reading, Store};
 use crate::token_cache::TokenCache;
 use http::{HeaderMap, Method, Uri};
-use ravelin_api::{GroupResource, Query, RequestInfo};
-use ravelin_auth::{Lookup, Permit};
+use ravelin_api::{Query, RequestInfo};
 use ravelin_auth::token::TokenAuthenticator;
+use ravelin_auth::Permit;
 use ravelin_host::{Endpoint, Flaw, HostRef};
 use ravelin_pki::TrustAnchors;
 use ravelin_transport::{Body, body};
-use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A running server.
 pub(crate) struct Server {
     pub(crate) host: HostRef,
     pub(crate) config: ApiserverConfig,
-    pub(crate) store: Arc<Store>,
+    /// Reached by [`Self::objects`] and [`Self::reading`] only.
+    store: Arc<Store>,
     pub(crate) tokens: TokenAuthenticator,
     pub(crate) token_cache: TokenCache,
     pub(crate) authorization: Authorization,
@@ -41,7 +41,7 @@ impl Server {
             version: config.kubernetes_version,
             danger_any_node: host.flaws().has(Flaw::ApiserverIgnoresNodeRelations),
         };
-        let authorization = Authorization::new(config.authorization.clone(), start);
+        let authorization = Authorization::new(config.authorization.clone(), start, Arc::clone(&store));
         let token_cache = TokenCache::new(config.token_cache);
         let impersonation = Modes::default();
         let (allocation, client_ca) = (Mutex::new(()), RwLock::new(config.client_ca.clone()));
@@ -57,21 +57,19 @@ impl Server {
         *self.client_ca.write().unwrap_or_else(PoisonError::into_inner) = Some(anchors);
     }
 
-    /// The objects, for a request that was allowed: nothing else of the server's leads a handler to
-    /// them.
+    /// The objects, for a request that was allowed: there is no other way to change one.
     pub(crate) fn objects(&self, _permit: &Permit) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The objects, to look at.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading(&self.store)
     }
 
     /// Lets one request at a time give out addresses. Never held across an await.
     pub(crate) fn allocation(&self) -> MutexGuard<'_, ()> {
         self.allocation.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lookup for Store {
-    fn find(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        self.get(&Key::namespaced(&resource_name(resource.resource, resource.group), namespace, name))
     }
 }
 

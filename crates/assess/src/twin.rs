@@ -39,6 +39,7 @@ pub fn twin_of(protection: Protection, server: ServerKind) -> Option<Twin> {
         (Protection::NodeRelations, _) => Flaw::ApiserverIgnoresNodeRelations,
         (Protection::NodeRestriction, _) => Flaw::ApiserverIgnoresNodeRestriction,
         (Protection::ExternalIps, _) => Flaw::ApiserverAllowsExternalIps,
+        (Protection::ServiceOrder, _) => Flaw::HostPortsBeforeServices,
         _ => return None,
     })
 }

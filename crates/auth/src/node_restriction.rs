@@ -134,6 +134,12 @@ fn replaced<'a>(write: &Write<'a>) -> Result<&'a Value, Status> {
     write.old.ok_or_else(|| write.forbidden("unexpected type <nil>"))
 }
 
+/// What the plugin's own caches do not have; they call resources by their singular
+/// (`client-go/listers/core/v1`).
+fn unlisted(resource: &str, name: &str) -> Status {
+    Status::not_found(GroupResource { group: "", resource }, name)
+}
+
 fn runs_on(pod: &Value, node: &str) -> bool {
     object::text(pod, "spec.nodeName") == node
 }

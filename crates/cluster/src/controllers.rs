@@ -71,8 +71,7 @@ impl Setup<'_> {
     fn manager_key(&mut self) -> Option<Arc<KeyPair>> {
         let file = self.config.controller_manager.service_account_private_key_file.as_ref()?;
         let given = &self.config.apiserver.service_accounts;
-        let same = given.signing_key_file.as_ref() == Some(file);
-        let name = given.signed_with.as_ref().filter(|_| same).unwrap_or(file);
+        let name = given.public_half(file).unwrap_or(file);
         Some(self.material.key(name.as_str()))
     }
 

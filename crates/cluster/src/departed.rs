@@ -42,9 +42,9 @@ impl std::fmt::Debug for Departed {
 /// What came of it, once that is known.
 pub(crate) type Outcome = Arc<Mutex<Option<Departed>>>;
 
-/// Where it runs, who asks for it, and where the outcome goes.
+/// What it is, where it runs, who asks for it, and where the outcome goes.
 pub(crate) struct Plan {
-    pub(crate) node: String,
+    pub(crate) pod: Value,
     pub(crate) runtime: Arc<Builtin>,
     pub(crate) operator: Client,
     pub(crate) outcome: Outcome,
@@ -83,7 +83,7 @@ impl Plan {
     /// The uid of the pod, once the apiserver takes it: its service account has to be there.
     async fn created(&self, pods: &str) -> Result<Option<String>, ClientError> {
         for _ in 0..LOOKS {
-            match self.operator.create(pods, &pod(&self.node)).await {
+            match self.operator.create(pods, &self.pod).await {
                 Ok(pod) => return Ok(Some(uid(&pod))),
                 Err(error) if error.code().is_some_and(|code| code == 403 || code >= 500) => {
                     tokio::time::sleep(LOOK).await;
@@ -102,7 +102,8 @@ impl Plan {
     }
 }
 
-fn pod(node: &str) -> Value {
+/// The pod, for a node.
+pub(crate) fn pod(node: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": NAME, "namespace": TENANT_NAMESPACE},

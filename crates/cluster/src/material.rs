@@ -33,7 +33,8 @@ pub struct Material {
 struct CaNames {
     clients: String,
     servers: String,
-    signer: Option<String>,
+    /// Of clients that are no kubelets.
+    client_signer: Option<String>,
     kubelet_client_signer: Option<String>,
     kubelet_serving_signer: Option<String>,
     kubelet_verifier: Option<String>,
@@ -54,7 +55,7 @@ impl Material {
             servers: servers.unwrap_or_else(fallback),
             kubelet_client_signer: signing(&manager.kubelet_client_signing).or_else(|| signer.clone()),
             kubelet_serving_signer: signing(&manager.kubelet_serving_signing).or_else(|| signer.clone()),
-            signer,
+            client_signer: signing(&manager.client_signing).or(signer),
             kubelet_verifier: config.apiserver.kubelet.certificate_authority.as_ref().map(name),
             kubelet_clients: config.kubelet.client_ca_file.as_ref().map(name),
             clients: fallback(),
@@ -120,7 +121,7 @@ impl Material {
         let names = self.names.clone();
         let mut authority = |file: Option<String>| file.map(|file| self.authority(&file));
         Signers {
-            apiserver_client: authority(names.signer),
+            apiserver_client: authority(names.client_signer),
             kubelet_client: authority(names.kubelet_client_signer),
             kubelet_serving: authority(names.kubelet_serving_signer),
         }

@@ -11,7 +11,7 @@ use crate::tenant::{self, TENANT_NAMESPACE};
 use ravelin_apiserver::Store;
 use ravelin_client::{Client, ClientConfig};
 use ravelin_controllers::{Operator, OperatorConfig};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,11 +53,11 @@ impl Setup<'_> {
         let mut wanted = vec![(format!("/api/v1/namespaces/{NAMESPACE}/services"), web_service())];
         for node in self.layout.honest() {
             let node = &self.layout.members()[node].machine.name;
-            let pods = Demo::ALL.iter().map(|demo| demo.pod(node));
+            let pods = Demo::ALL.iter().map(|demo| self.tolerating(demo.pod(node)));
             wanted.extend(pods.map(|pod| (format!("/api/v1/namespaces/{NAMESPACE}/pods"), pod)));
         }
         if let Some(last) = self.layout.members().last() {
-            let pod = tenant::pod(&last.machine.name);
+            let pod = self.tolerating(tenant::pod(&last.machine.name));
             wanted.push((format!("/api/v1/namespaces/{TENANT_NAMESPACE}/pods"), pod));
         }
         // These come first: the addresses that they claim are still free.
@@ -93,6 +93,17 @@ impl Setup<'_> {
         trouble
     }
 
+    /// A pod that runs on nodes with the taints that kubelets register with: these keep others away,
+    /// and not the pods by which the paths are probed.
+    fn tolerating(&self, mut pod: Value) -> Value {
+        let taints = &self.config.kubelet.register_with_taints;
+        let tolerated = taints
+            .iter()
+            .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect}));
+        pod["spec"]["tolerations"] = tolerated.collect();
+        pod
+    }
+
     /// What the pods of each node use, and those of no other node.
     fn belongings(&self) -> Vec<Value> {
         let mut entropy = self.hosts.operator.entropy("canaries of the pods");
@@ -109,7 +120,7 @@ impl Setup<'_> {
         let member = self.layout.honest().first().and_then(|node| members.get(*node));
         if let Some(member) = member.filter(|_| self.layout.has_departed()) {
             let plan = departed::Plan {
-                node: member.plan.kubelet.node_name.clone(),
+                pod: self.tolerating(departed::pod(&member.plan.kubelet.node_name)),
                 runtime: Arc::clone(&member.running.borrow().runtime),
                 operator: operator.clone(),
                 outcome: Arc::clone(&outcome),

@@ -314,15 +314,13 @@ async fn settings_of_the_apiserver_are_what_it_does() {
 #[tokio::test(start_paused = true)]
 async fn settings_of_controllers_and_kubelets_are_what_they_do() {
     let mut config = sample("kubeadm-default");
-    config.kubelet.register_with_taints = vec![ravelin_config::Taint {
-        key: "own".into(),
-        value: String::new(),
-        effect: "PreferNoSchedule".into(),
-    }];
+    config.kubelet.register_with_taints =
+        vec![ravelin_config::Taint { key: "own".into(), value: String::new(), effect: "NoSchedule".into() }];
     let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;
     let node = cluster.store().get(&ravelin_apiserver::Key::cluster("nodes", "node-1")).expect("it joined");
     let taints = node["spec"]["taints"].as_array().expect("it has some");
     assert!(taints.iter().any(|taint| taint["key"] == "own"), "{taints:?}");
+    assert!(cluster.is_ready(), "the demo pods tolerate it");
     // With registration off, somebody else made the object, and the kubelet takes it.
     config.kubelet.register_node = false;
     let cluster = start(&config, Layout::new(&config, 1).expect("one node has room")).await;

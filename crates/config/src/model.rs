@@ -5,6 +5,7 @@
 
 mod apiserver;
 mod components;
+mod keys;
 mod kubelet;
 mod provenance;
 mod version;
@@ -16,6 +17,7 @@ pub use apiserver::{
 pub use components::{
     ControllerManagerConfig, KubeProxyConfig, NetworkConfig, SchedulerConfig, ServingListener, SigningFiles,
 };
+pub(crate) use keys::public_half;
 pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, Taint, TlsVersion, WebhookCaches};
 pub use provenance::{Assumed, Component, Defaulted, NoEffect, Provenance, Setting, UnknownEffect};
 pub use version::{KubernetesVersion, NEWEST, OLDEST, PLANNED, ParseVersionError};
@@ -73,6 +75,11 @@ impl FileName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands before its last slash.
+    pub(crate) fn directory(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 }
 

@@ -213,7 +213,9 @@ impl Manager<'_> {
             ("discovery.k8s.io/v1", "EndpointSlice", slices),
             ("coordination.k8s.io/v1", "Lease", leases),
         ];
-        let stores = collected.iter().map(|(_, _, store)| store.clone()).collect();
+        // Leases change all the time, and their owners never: they are looked at with the rest.
+        let others = collected.iter().filter(|(_, kind, _)| *kind != "Lease");
+        let stores = others.map(|(_, _, store)| store.clone()).collect();
         self.start(GarbageCollector::new(&client, &collected), stores);
     }
 }

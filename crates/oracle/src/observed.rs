@@ -204,6 +204,8 @@ pub enum Protection {
     NodeRestriction,
     /// The server admitted no service with external addresses.
     ExternalIps,
+    /// What is addressed to a service came to no pod's host port.
+    ServiceOrder,
 }
 
 impl Protection {
@@ -233,6 +235,7 @@ impl Protection {
             Self::NodeRelations => "node authorization",
             Self::NodeRestriction => "NodeRestriction admission",
             Self::ExternalIps => "DenyServiceExternalIPs admission",
+            Self::ServiceOrder => "services before host ports",
         }
     }
 }

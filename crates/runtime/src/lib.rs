@@ -18,6 +18,6 @@ pub use command::{Ran, RunOutput};
 pub use ledger::{Answer, Ledger, MAX_SERVED, Received, Served};
 pub use log::{LogLine, LogOptions, LogRead, MAX_LOG_BYTES};
 pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};
-pub use runtime::{ContainerState, PodState, Runtime, RuntimeError, Sandbox};
 pub use ravelin_client::{NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
+pub use runtime::{ContainerState, PodState, Runtime, RuntimeError, Sandbox};
 pub use workload::InCluster;

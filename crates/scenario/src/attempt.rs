@@ -172,7 +172,7 @@ impl Attempt {
         let single =
             [&layout.control_plane, &layout.controllers, &layout.operator, &layout.user, &layout.attacker];
         let nodes = layout.nodes.iter().map(|node| &node.machine);
-        let machines = single.into_iter().chain(nodes);
+        let machines = single.into_iter().chain(&layout.further_control_planes).chain(nodes);
         let mut names: BTreeMap<IpAddr, String> =
             machines.map(|machine| (machine.address, machine.name.clone())).collect();
         let (pods, _) = self.cluster.store().list("pods", None);

@@ -1,7 +1,7 @@
 //! Steps in which somebody asks somebody, and what they are handed.
 
 use crate::attempt::Attempt;
-use crate::vocabulary::{Actor, Ask, Place, Seat, Wait};
+use crate::vocabulary::{Actor, Ask, Seat, Wait};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};

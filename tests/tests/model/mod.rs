@@ -160,7 +160,7 @@ fn the_model_uses_nothing_of_what_it_judges() {
 fn every_row_of_the_tables_is_asked() {
     let rules = Rules::read();
     let mut asked = rules.lines();
-    let draws = if crate::is_deep() { 200_000 } else { 40_000 };
+    let draws = if crate::is_deep() { 400_000 } else { 150_000 };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[5; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let any = case::calm(&Attacker::ALL, &Path::ALL);

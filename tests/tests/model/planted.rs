@@ -61,6 +61,24 @@ const PLANTED: &[Planted] = &[
     Planted(Flaw::ApiserverTrustsAnyToken, KUBEADM, Impostor, Path::PodToApiserver, RequestAuthentic),
     Planted(Flaw::ApiserverIgnoresTokenAudience, KUBEADM, TokenThief, Path::PodToApiserver, RequestAuthentic),
     Planted(Flaw::ApiserverIgnoresTokenExpiry, KUBEADM, TokenThief, Path::PodToApiserver, RequestAuthentic),
+    Planted(Flaw::ApiserverIgnoresTokenBinding, KUBEADM, TokenThief, Path::PodToApiserver, RequestAuthentic),
+    // Anybody may say who they are.
+    Planted(
+        Flaw::ApiserverTrustsAnyFrontProxy,
+        KUBEADM,
+        Outsider,
+        Path::DirectApiserver,
+        AccessControlled,
+    ),
+    Planted(
+        Flaw::ApiserverIgnoresImpersonationRights,
+        KUBEADM,
+        RoguePod,
+        Path::DirectApiserver,
+        AccessControlled,
+    ),
+    // The rules of what nodes may read off.
+    Planted(Flaw::ApiserverIgnoresNodeRelations, KUBEADM, RogueNode, Path::DirectApiserver, CredentialSafe),
     // Authorization off.
     Planted(Flaw::ApiserverAllowsEveryone, KUBEADM, Impostor, Path::UserToApiserver, AccessControlled),
     Planted(Flaw::KubeletAllowsEveryone, KUBEADM, Impostor, Path::KubeletLogs, AccessControlled),
@@ -86,6 +104,32 @@ const ELSEWHERE: &[(Flaw, &str)] = &[
     (
         Flaw::ApiserverIgnoresKubeletAddress,
         "a rogue node's former certificate fits the address anyway; the apiserver's own tests show it",
+    ),
+    (
+        Flaw::ApiserverIgnoresNodeRestriction,
+        "on both segments a rogue node breaks the same without it; the theme NodeRestriction and \
+         `properties::nodes` show it",
+    ),
+    (
+        Flaw::SignersTrustRequests,
+        "NodeRestriction refuses a node's request before, and nobody else may make one; \
+         `properties::signing` shows it",
+    ),
+    (
+        Flaw::ApiserverAllowsExternalIps,
+        "no attacker may make services, unless everything is allowed; the apiserver's own tests show it",
+    ),
+    (
+        Flaw::ApiserverAllowsEscalation,
+        "no attacker may write roles, unless everything is allowed; the apiserver's own tests show it",
+    ),
+    (
+        Flaw::HostPortsBeforeServices,
+        "no attacker may make a pod with a host port; the tests of `sim` show it",
+    ),
+    (
+        Flaw::ServersAcceptSpacedHeaderNames,
+        "it shows only behind a proxy that is believed; the tests of `transport` show it",
     ),
     (
         Flaw::ApiserverProxiesToAnyAddress,

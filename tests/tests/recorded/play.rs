@@ -150,6 +150,7 @@ impl Player {
                 piece.repeat(times.parse().ok()?)
             }
             "base64" => STANDARD.encode(argument),
+            "certificate" => STANDARD.encode(self.rig.authorities.clients.certificate_pem()),
             "csr" => STANDARD.encode(signing_request(argument)),
             _ => return None,
         })

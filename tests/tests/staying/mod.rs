@@ -6,3 +6,4 @@ mod month;
 mod signing;
 mod silence;
 mod stage;
+mod upkeep;

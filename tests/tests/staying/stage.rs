@@ -125,6 +125,8 @@ pub struct Stage {
     pub cast: Cast,
     pub authority: Arc<Authority>,
     pub api: Running,
+    /// What service account tokens are signed with.
+    token_key: Arc<KeyPair>,
     pub manager: Option<ravelin_controllers::Running>,
     pub kubelets: BTreeMap<u8, Node>,
     /// Whom the nodes believe about the apiserver.
@@ -146,7 +148,8 @@ pub fn anchors(authorities: &[&Arc<Authority>]) -> TrustAnchors {
 impl Stage {
     async fn new(world: World, cast: Cast) -> Self {
         let authority = Self::authority(&world, "kubernetes");
-        let api = Self::apiserver(&world, &authority).await;
+        let token_key = Arc::new(KeyPair::generate(&mut world.host("control").entropy("service accounts")));
+        let api = Self::apiserver(&world, &authority, &token_key).await;
         for object in seeded() {
             api.store().seed(object).expect("it is well formed");
         }
@@ -161,7 +164,7 @@ impl Stage {
         };
         let _operator = Operator::start(world.host("operator"), operator);
         let mut stage =
-            Self { world, cast, authority, api, manager: None, kubelets: BTreeMap::new(), trust, _operator };
+            Self { world, cast, authority, api, token_key, manager: None, kubelets: BTreeMap::new(), trust, _operator };
         let (signer, root) = (Arc::clone(&stage.authority), stage.trust.to_pem());
         stage.start_controllers(&signer, &root);
         stage
@@ -216,9 +219,8 @@ impl Stage {
         }
     }
 
-    async fn apiserver(world: &World, authority: &Arc<Authority>) -> Running {
+    async fn apiserver(world: &World, authority: &Arc<Authority>, key: &Arc<KeyPair>) -> Running {
         let host = world.host("control");
-        let key = Arc::new(KeyPair::generate(&mut host.entropy("service accounts")));
         let config = ApiserverConfig {
             secure: SocketAddr::from((CONTROL, 6443)),
             insecure: None,
@@ -232,7 +234,7 @@ impl Stage {
             service_accounts: ServiceAccountKeys {
                 issuers: vec![ISSUER.to_owned()],
                 verify: vec![key.public().clone()],
-                sign: Some(key),
+                sign: Some(Arc::clone(key)),
                 audiences: vec![ISSUER.to_owned()],
                 lookup: true,
                 jwks_uri: None,
@@ -271,7 +273,7 @@ impl Stage {
             },
             signing_duration: self.cast.pace.signing,
             root_ca_pem: root_ca_pem.to_owned(),
-            service_account_key: None,
+            service_account_key: Some(Arc::clone(&self.token_key)),
             cluster_cidr: None,
             node_cidrs: BTreeMap::new(),
             node_cidr_prefix: 24,
@@ -325,7 +327,7 @@ impl Stage {
             authentication: Authentication {
                 anonymous: false,
                 webhook: true,
-                client_ca: Some(anchors(&[&self.authority])),
+                client_ca: Some(self.trust.clone()),
             },
             authorization: Authorization::AlwaysAllow,
             caches: Caches {
@@ -385,7 +387,9 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        panic!("not within {seconds} s: {what}");
+        let nodes = self.kubelets.keys().map(|node| (node, self.ready(*node), self.taints(*node)));
+        let nodes: Vec<_> = nodes.collect();
+        panic!("not within {seconds} s: {what}; nodes: {nodes:?}");
     }
 
     /// The certificate that a kubelet shows the apiserver.

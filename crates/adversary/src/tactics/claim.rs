@@ -11,7 +11,7 @@ use crate::notes::Notes;
 use crate::speak::Answer;
 use crate::target::{Ask, Claim, ServerKind, Speaks, Target};
 use async_trait::async_trait;
-use ravelin_oracle::{Attempt, Property};
+use ravelin_oracle::{Attempt, Property, Protection};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -24,6 +24,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Claiming a server's address.
 pub struct ClaimAddress;
 
+/// Claiming a service's address with a pod's host port (CVE-2019-9946).
+pub struct HostPort;
+
 /// A claim that was made, and with what.
 type Made<'a> = (&'a Claim, Option<Held>);
 
@@ -35,39 +38,69 @@ impl Tactic for ClaimAddress {
 
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
-        let Some(here) = field.holdings().address() else { return notes.finish() };
-        let mut led = Vec::new();
-        for claim in &target.claims {
-            if let Some(with) = make(&notes, target, (claim, here)).await {
-                led.push((claim, with));
-            }
-        }
-        if led.is_empty() {
-            probe.await;
-            return notes.finish();
-        }
-        tokio::time::sleep(NOTICE).await;
-        // Kubelets put right what others wrote into their nodes' status (every 10 s by default): who
-        // wants the next connection claims once more (NCC-E003660-JAV did so in a loop).
-        claim_all(&notes, target, (&led, here)).await;
-        let interception = Interception::await_at(&notes, &genuine(target)).await;
-        let impostor = taking_over(field, target);
-        tokio::select! {
-            biased;
-            () = impostor.serve_during(&notes, target, (&interception, probe)) => {}
-            () = insist(&notes, target, (&led, here)) => {}
-        }
-        drop(interception);
-        for (claim, with) in led {
-            for undo in &claim.undo {
-                // What cannot be put back shows in the uses that follow.
-                let _ = change(&notes, target, (undo, with.as_ref())).await;
-            }
-        }
-        tokio::time::sleep(NOTICE).await;
-        spend::spend(&notes, target).await;
+        lead_here(&notes, target, (&target.claims, probe)).await;
         notes.finish()
     }
+}
+
+#[async_trait(?Send)]
+impl Tactic for HostPort {
+    fn name(&self) -> &'static str {
+        "host-port-on-the-service"
+    }
+
+    async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
+        let notes = Notes::new(field);
+        let led = lead_here(&notes, target, (&target.host_ports, probe)).await;
+        if led == Some(0) {
+            let text = "the connection to the service did not come to the pod with its port";
+            notes.refused("the client > the service", Protection::ServiceOrder, text, aims(target));
+        }
+        notes.finish()
+    }
+}
+
+/// Makes the claims, serves whoever comes while the path is used once, and puts everything back.
+/// Gives how many connections came; nothing where no claim could be made.
+async fn lead_here(
+    notes: &Notes<'_>,
+    target: &Target,
+    (claims, probe): (&[Claim], Probe<'_>),
+) -> Option<usize> {
+    let field = notes.field();
+    let here = field.holdings().address()?;
+    let mut led = Vec::new();
+    for claim in claims {
+        if let Some(with) = make(notes, target, (claim, here)).await {
+            led.push((claim, with));
+        }
+    }
+    if led.is_empty() {
+        probe.await;
+        return None;
+    }
+    tokio::time::sleep(NOTICE).await;
+    // Kubelets put right what others wrote into their nodes' status (every 10 s by default): who
+    // wants the next connection claims once more (NCC-E003660-JAV did so in a loop).
+    claim_all(notes, target, (&led, here)).await;
+    let interception = Interception::await_at(notes, &genuine(target)).await;
+    let impostor = taking_over(field, target);
+    tokio::select! {
+        biased;
+        () = impostor.serve_during(notes, target, (&interception, probe)) => {}
+        () = insist(notes, target, (&led, here)) => {}
+    }
+    let came = interception.taken();
+    drop(interception);
+    for (claim, with) in led {
+        for undo in &claim.undo {
+            // What cannot be put back shows in the uses that follow.
+            let _ = change(notes, target, (undo, with.as_ref())).await;
+        }
+    }
+    tokio::time::sleep(NOTICE).await;
+    spend::spend(notes, target).await;
+    Some(came)
 }
 
 /// Whose objects these are puts them right again and again; so the attacker changes them again and

@@ -113,14 +113,15 @@ impl OwnCredentials {
             asked.headers.extend(self.0.headers(target));
             match request(notes, server, target.speaks, (asked, shown(held))).await {
                 Ok(answer) if answer.granted() => {
+                    let named = self.0.names_another();
+                    if named && self.is_granted_anyway(notes, target, (held, wanted)).await {
+                        notes.tell(format!("{flow}: {}: the headers changed nothing", wanted.deed()));
+                        continue;
+                    }
                     notes.learned(&flow, answer.body);
                     let text = format!("{} with {}", wanted.deed(), self.with(with));
                     notes.gained(&flow, GainKind::BeyondRights, text.clone());
-                    let is_theirs = match (self.0.names_another(), held) {
-                        (true, _) => !self.is_granted_anyway(notes, target, (held, wanted)).await,
-                        (false, Some(held)) => is_the_clients(&held.secret, target),
-                        (false, None) => false,
-                    };
+                    let is_theirs = named || held.is_some_and(|held| is_the_clients(&held.secret, target));
                     if wanted.method != "GET" && is_theirs {
                         notes.gained(&flow, GainKind::ExecutedAsClient, text);
                     }

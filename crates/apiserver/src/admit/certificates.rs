@@ -1,9 +1,7 @@
 //! Who may approve and sign which requests, and what no signer may be asked for
 //! (`plugin/pkg/admission/certificates/{approval,signing,subjectrestriction}`).
 
-use super::{
-    CERTIFICATE_APPROVAL, CERTIFICATE_SIGNING, CERTIFICATE_SUBJECT_RESTRICTION, Change, runs,
-};
+use super::{CERTIFICATE_APPROVAL, CERTIFICATE_SIGNING, CERTIFICATE_SUBJECT_RESTRICTION, Change, runs};
 use crate::server::Server;
 use ravelin_api::{Status, object};
 use ravelin_auth::{Attributes, names};

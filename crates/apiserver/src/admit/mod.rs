@@ -121,6 +121,6 @@ fn node_restriction(
     };
     let may = |asked: &Attributes| server.authorization.decide(server, asked).is_allowed();
     let known =
-        Known { objects: server.store.as_ref(), may: &may, version: server.config.kubernetes_version };
+        Known { objects: server.reading().lookup(), may: &may, version: server.config.kubernetes_version };
     node_restriction::admit(&write, &known)
 }

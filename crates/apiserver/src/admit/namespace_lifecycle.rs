@@ -4,7 +4,6 @@
 use crate::resources::{Target, cause};
 use crate::server::Server;
 use ravelin_api::{GroupResource, Status, object};
-use ravelin_auth::Lookup;
 
 /// The namespaces that the control plane itself needs.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -24,9 +23,10 @@ pub(super) fn is_open(server: &Server, target: &Target) -> Result<(), Status> {
         return Ok(());
     }
     let resource = GroupResource { group: "", resource: "namespaces" };
-    let namespace = server.store.core("namespaces", "", name);
+    let namespace = server.reading().core("namespaces", "", name);
     let namespace = namespace.ok_or_else(|| Status::not_found(resource, name))?;
-    let ends = object::is_terminating(&namespace) || object::text(&namespace, "status.phase") == "Terminating";
+    let ends =
+        object::is_terminating(&namespace) || object::text(&namespace, "status.phase") == "Terminating";
     if !ends {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use super::Change;
 use crate::server::Server;
 use ravelin_api::Status;
 use ravelin_api::object::{self, list, section_mut, text};
-use ravelin_auth::{Lookup, node};
+use ravelin_auth::node;
 use serde_json::{Value, json};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -30,7 +30,7 @@ pub(super) fn admit(server: &Server, change: &Change<'_>, pod: &mut Value) -> Re
     let namespace = change.target.scope();
     let given = text(pod, "spec.serviceAccountName").to_owned();
     let name = if given.is_empty() { "default".to_owned() } else { given };
-    let Some(account) = server.store.core("serviceaccounts", namespace, &name) else {
+    let Some(account) = server.reading().core("serviceaccounts", namespace, &name) else {
         let why =
             format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         return change.refuse(pod, &why);

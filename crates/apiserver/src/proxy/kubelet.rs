@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::target::Tls;
 use crate::server::Server;
 use ravelin_api::{GroupResource, Status, object};
-use ravelin_auth::{Lookup, names};
+use ravelin_auth::names;
 use ravelin_host::Flaw;
 use ravelin_pki::ServerTrust;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(super) struct Kubelet {
 /// The kubelet of a node.
 pub(super) fn connection(server: &Server, node: &str) -> Result<Kubelet, Status> {
     let resource = GroupResource { group: "", resource: "nodes" };
-    let found = server.store.core("nodes", "", node);
+    let found = server.reading().core("nodes", "", node);
     let found = found.ok_or_else(|| Status::not_found(resource, node))?;
     let config = &server.config.kubelet;
     let addresses = object::list(&found, "status.addresses");
@@ -49,7 +49,7 @@ pub(super) fn connection(server: &Server, node: &str) -> Result<Kubelet, Status>
 
 /// The node that has this address or name.
 pub(super) fn node_at(server: &Server, host: &str) -> Option<String> {
-    let (nodes, _) = server.store.list("nodes", None);
+    let (nodes, _) = server.reading().list("nodes", None);
     let has = |node: &&std::sync::Arc<Value>| {
         object::list(node, "status.addresses").iter().any(|one| object::text(one, "address") == host)
     };

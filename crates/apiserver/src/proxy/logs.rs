@@ -11,7 +11,6 @@ use crate::server::{Asked, Server};
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{StatusCode, Uri};
 use ravelin_api::{Cause, GroupResource, Query, Status, object, percent_encode};
-use ravelin_auth::Lookup;
 use ravelin_transport::egress::Destination;
 use ravelin_transport::{Body, BodyError, Request, Response, body, collect};
 use serde_json::Value;
@@ -32,7 +31,7 @@ const LOGS: GroupResource<'static> = GroupResource { group: "", resource: "pods/
 pub(super) async fn serve(server: &Server, asked: &Asked) -> Result<Response, Status> {
     let name = &asked.info.name;
     let options = Options::read(&asked.query, name)?;
-    let pod = server.store.core("pods", &asked.info.namespace, name);
+    let pod = server.reading().core("pods", &asked.info.namespace, name);
     let pod = pod.ok_or_else(|| Status::not_found(PODS, name))?;
     let container = container(&pod, &options.container)?;
     let node = object::text(&pod, "spec.nodeName");

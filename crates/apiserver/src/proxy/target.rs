@@ -4,7 +4,6 @@ use super::kubelet;
 use crate::server::Server;
 use crate::store::Key;
 use ravelin_api::{GroupResource, Status, object};
-use ravelin_auth::Lookup;
 use ravelin_host::Flaw;
 use ravelin_pki::{Identity, ServerTrust};
 use ravelin_transport::egress::Destination;
@@ -66,7 +65,7 @@ pub(super) fn pod(server: &Server, namespace: &str, id: &str) -> Result<Target, 
         return Err(Status::bad_request(format!("invalid pod request {id:?}")));
     };
     let resource = GroupResource { group: "", resource: "pods" };
-    let pod = server.store.core("pods", namespace, name);
+    let pod = server.reading().core("pods", namespace, name);
     let pod = pod.ok_or_else(|| Status::not_found(resource, name))?;
     let ip = pod_ips(&pod).first().copied().ok_or_else(not_allowed)?;
     proxyable(ip)?;
@@ -159,7 +158,7 @@ fn first_port(pod: &Value) -> Option<u16> {
 /// The name of the port that was asked for: a number is the service's own.
 fn service_port(server: &Server, (namespace, name): (&str, &str), port: &str) -> Result<String, Status> {
     let Ok(number) = port.parse::<u64>() else { return Ok(port.to_owned()) };
-    let service = server.store.core("services", namespace, name);
+    let service = server.reading().core("services", namespace, name);
     let service =
         service.ok_or_else(|| Status::not_found(GroupResource { group: "", resource: "services" }, name))?;
     let ports = object::list(&service, "spec.ports");
@@ -170,7 +169,7 @@ fn service_port(server: &Server, (namespace, name): (&str, &str), port: &str) ->
 }
 
 fn slices_of(server: &Server, namespace: &str, service: &str) -> Vec<Arc<Value>> {
-    let (slices, _) = server.store.list("endpointslices.discovery.k8s.io", Some(namespace));
+    let (slices, _) = server.reading().list("endpointslices.discovery.k8s.io", Some(namespace));
     let of_service =
         |slice: &Arc<Value>| object::labels(slice).get("kubernetes.io/service-name") == Some(&service);
     slices.into_iter().filter(of_service).collect()
@@ -205,7 +204,7 @@ fn is_that_pods(server: &Server, (slice, endpoint): (&Value, &Value), ip: IpAddr
     if object::kind(reference) != "Pod" || object::text(reference, "namespace") != namespace {
         return false;
     }
-    let pod = server.store.get(&Key::namespaced("pods", namespace, object::text(reference, "name")));
+    let pod = server.reading().get(&Key::namespaced("pods", namespace, object::text(reference, "name")));
     pod.is_some_and(|pod| pod_ips(&pod).contains(&ip))
 }
 

@@ -107,7 +107,8 @@ pub(super) async fn object(asked: &mut Asked, target: &Target) -> Result<Value, 
 /// Reads JSON as an object of a kind, given as `apiVersion` and `kind`.
 pub(super) fn from_json(bytes: &[u8], expected: (&str, &str), how: Validation) -> Result<Typed, Status> {
     let unrecognized = |why: &str| unrecognized(expected.1, why, bytes);
-    let parse_error = |why: &str| unrecognized(&format!("couldn't get version/kind; json parse error: {why}"));
+    let parse_error =
+        |why: &str| unrecognized(&format!("couldn't get version/kind; json parse error: {why}"));
     let given = Untyped::read(bytes).map_err(|why| parse_error(&why))?;
     if !matches!(given.go_kind(), "object" | "null") {
         return Err(parse_error(&format!(

@@ -116,7 +116,11 @@ fn signer_causes(signer: &str) -> Vec<Cause> {
         return vec![required(FIELD)];
     }
     if signer == "kubernetes.io/legacy-unknown" {
-        return vec![invalid(FIELD, &json!(signer), "the legacy signerName is not allowed via this API version")];
+        return vec![invalid(
+            FIELD,
+            &json!(signer),
+            "the legacy signerName is not allowed via this API version",
+        )];
     }
     let Some((domain, path)) = signer.split_once('/').filter(|(_, path)| !path.contains('/')) else {
         let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
@@ -124,7 +128,10 @@ fn signer_causes(signer: &str) -> Vec<Cause> {
     };
     let mut causes = Vec::new();
     let faulty = |labels: &str, faults: fn(&str) -> Vec<String>| {
-        labels.split('.').map(|label| (label.to_owned(), faults(label))).find(|(_, faults)| !faults.is_empty())
+        labels
+            .split('.')
+            .map(|label| (label.to_owned(), faults(label)))
+            .find(|(_, faults)| !faults.is_empty())
     };
     for (segment, found) in
         [(domain, faulty(domain, super::name::label)), (path, faulty(path, super::name::subdomain))]
@@ -235,7 +242,8 @@ fn add_times(conditions: &mut [Value], (present, now): (&Value, &str)) {
             (object::text(old, "status") == status && !since.is_empty()).then(|| since.to_owned())
         });
         let Some(members) = condition.as_object_mut() else { continue };
-        let missing = |value: Option<&Value>| value.is_none_or(|value| value.as_str().is_none_or(str::is_empty));
+        let missing =
+            |value: Option<&Value>| value.is_none_or(|value| value.as_str().is_none_or(str::is_empty));
         if missing(members.get("lastUpdateTime")) {
             members.insert("lastUpdateTime".into(), json!(now));
         }
@@ -250,11 +258,7 @@ fn of_kind<'a>(csr: &'a Value, kind: &str) -> Vec<&'a Value> {
     conditions.filter(|condition| object::text(condition, "type") == kind).collect()
 }
 
-fn check_update(
-    target: &Target,
-    (new, present): (&Value, &Value),
-    more: Vec<Cause>,
-) -> Result<(), Status> {
+fn check_update(target: &Target, (new, present): (&Value, &Value), more: Vec<Cause>) -> Result<(), Status> {
     let mut causes = condition_causes(new, present);
     for kind in DECISIONS {
         if of_kind(new, kind).len() < of_kind(present, kind).len() {

@@ -46,7 +46,12 @@ fn returns_object(target: &Target) -> bool {
     target.resource.group == "storage.k8s.io"
         || matches!(
             target.resource.plural,
-            "pods" | "namespaces" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims"
+            "pods"
+                | "namespaces"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
         )
 }
 
@@ -176,9 +181,8 @@ impl Options {
 }
 
 fn from_json(bytes: &Bytes) -> Result<Value, Status> {
-    let given = Untyped::read(bytes).map_err(|why| {
-        Status::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
-    })?;
+    let given = Untyped::read(bytes)
+        .map_err(|why| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}")))?;
     let kind = given.text("kind").unwrap_or_default();
     if !matches!(kind, "" | "DeleteOptions") {
         return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
@@ -251,7 +255,12 @@ impl Deletion<'_> {
         let wanted = &self.options.precondition;
         let compared = [
             ("UID", wanted.uid.as_deref(), object::uid(present), "deleted and then recreated"),
-            ("ResourceVersion", wanted.resource_version.as_deref(), object::resource_version(present), "modified"),
+            (
+                "ResourceVersion",
+                wanted.resource_version.as_deref(),
+                object::resource_version(present),
+                "modified",
+            ),
         ];
         for (what, asked, actual, happened) in compared {
             if let Some(asked) = asked.filter(|asked| *asked != actual) {

@@ -52,7 +52,11 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
         }
     };
     if !reads {
-        return if segments.is_empty() { Ok(answer::page_not_found()) } else { Err(Status::method_not_allowed()) };
+        return if segments.is_empty() {
+            Ok(answer::page_not_found())
+        } else {
+            Err(Status::method_not_allowed())
+        };
     }
     // Of what is wanted in another form than there is, JSON is given.
     let wanted = Wanted::of_error(&asked.headers, asked.uri.query());
@@ -95,7 +99,8 @@ fn version(server: &Server) -> Response {
         ("compiler", "rustc".to_owned()),
         ("platform", String::new()),
     ]);
-    let lines: Vec<String> = fields.iter().map(|(name, value)| format!("  \"{name}\": {}", json!(value))).collect();
+    let lines: Vec<String> =
+        fields.iter().map(|(name, value)| format!("  \"{name}\": {}", json!(value))).collect();
     answer::json(StatusCode::OK, Bytes::from(format!("{{\n{}\n}}", lines.join(",\n"))))
 }
 

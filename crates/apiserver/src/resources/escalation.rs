@@ -90,9 +90,8 @@ fn check_binding(server: &Server, change: &Change<'_>, binding: &Value) -> Resul
     if allows(server, change, ("bind", plural, name)) {
         return Ok(());
     }
-    let rules = server.authorization.with_rules(server, |rbac| {
-        rbac.rules_of(&role, target.scope()).map(<[Rule]>::to_vec)
-    });
+    let rules =
+        server.authorization.with_rules(|rbac| rbac.rules_of(&role, target.scope()).map(<[Rule]>::to_vec));
     let resource = Resource::find(GROUP, "v1", plural).expect("the table has the RBAC kinds");
     let rules = rules.ok_or_else(|| Status::not_found(resource.group_resource(), name))?;
     check_rules(server, change, &rules)
@@ -111,7 +110,7 @@ fn readable(target: &Target, role: &Value) -> Result<Vec<Rule>, Status> {
 }
 
 fn not_held(server: &Server, change: &Change<'_>, rules: &[Rule]) -> Vec<Rule> {
-    server.authorization.with_rules(server, |rbac| {
+    server.authorization.with_rules(|rbac| {
         let held = rbac.rules_for(change.user, change.target.scope());
         rbac::not_covered(held.rules.iter().copied(), rules)
     })
@@ -129,9 +128,9 @@ fn check_rules(server: &Server, change: &Change<'_>, rules: &[Rule]) -> Result<(
         groups.join(" "),
         rbac::tell(&missing)
     );
-    let unresolved = server.authorization.with_rules(server, |rbac| {
-        rbac.rules_for(change.user, change.target.scope()).stored_error()
-    });
+    let unresolved = server
+        .authorization
+        .with_rules(|rbac| rbac.rules_for(change.user, change.target.scope()).stored_error());
     if let Some(unresolved) = unresolved {
         why = format!("{why}; resolution errors: [{unresolved}]");
     }

@@ -93,7 +93,9 @@ fn annotations(object: &Value) -> Vec<Cause> {
     let annotations = object::annotations(object);
     let mut causes: Vec<Cause> = annotations
         .keys()
-        .flat_map(|key| name::qualified(&key.to_ascii_lowercase()).into_iter().map(|why| invalid(field, key, &why)))
+        .flat_map(|key| {
+            name::qualified(&key.to_ascii_lowercase()).into_iter().map(|why| invalid(field, key, &why))
+        })
         .collect();
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > MAX_ANNOTATION_BYTES {
@@ -138,7 +140,9 @@ fn finalizers(object: &Value) -> Vec<Cause> {
     let finalizers = object::texts(object, field);
     let mut causes: Vec<Cause> = finalizers
         .iter()
-        .flat_map(|finalizer| name::qualified(finalizer).into_iter().map(|why| invalid(field, finalizer, &why)))
+        .flat_map(|finalizer| {
+            name::qualified(finalizer).into_iter().map(|why| invalid(field, finalizer, &why))
+        })
         .collect();
     if finalizers.contains(&ORPHAN) && finalizers.contains(&FOREGROUND) {
         let message = format!("Invalid value: finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
@@ -170,7 +174,11 @@ mod tests {
             ("configmaps", json!({"generateName": "Ab-"}), "metadata.generateName"),
             ("configmaps", json!({"name": "a", "labels": {"-": "v"}}), "metadata.labels"),
             ("configmaps", json!({"name": "a", "labels": {"k": "-"}}), "metadata.labels"),
-            ("configmaps", json!({"name": "a", "annotations": {"k": "x".repeat(300_000)}}), "metadata.annotations"),
+            (
+                "configmaps",
+                json!({"name": "a", "annotations": {"k": "x".repeat(300_000)}}),
+                "metadata.annotations",
+            ),
             ("configmaps", json!({"name": "a", "finalizers": ["/x"]}), "metadata.finalizers"),
             (
                 "configmaps",

@@ -26,7 +26,8 @@ pub(super) fn complete(namespace: &mut Value, name: &str) {
         section_mut(namespace, "spec").insert("finalizers".into(), finalizers);
     }
     object::metadata_mut(namespace);
-    section_mut(&mut namespace["metadata"], "labels").insert("kubernetes.io/metadata.name".into(), json!(name));
+    section_mut(&mut namespace["metadata"], "labels")
+        .insert("kubernetes.io/metadata.name".into(), json!(name));
 }
 
 /// Must this namespace that is to be deleted be emptied first? Says so in its status, then.

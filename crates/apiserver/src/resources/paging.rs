@@ -70,11 +70,7 @@ impl Page {
         Ok(Self { revision: exact.then_some(asked), after: None, limit, continued: false })
     }
 
-    fn continued(
-        options: &ListOptions,
-        limit: usize,
-        (_, current): (&Target, u64),
-    ) -> Result<Self, Status> {
+    fn continued(options: &ListOptions, limit: usize, (_, current): (&Target, u64)) -> Result<Self, Status> {
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",
@@ -152,10 +148,12 @@ fn decode(token: &str) -> Result<(Place, i64), String> {
             "continue key is not valid: server does not recognize this encoded version {version}"
         ));
     }
-    let (revision, start) = (given.get("rv").and_then(Value::as_i64).unwrap_or(0), object::text(&given, "start"));
+    let (revision, start) =
+        (given.get("rv").and_then(Value::as_i64).unwrap_or(0), object::text(&given, "start"));
     if revision == 0 {
         return Err(
-            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into(),
+            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+                .into(),
         );
     }
     if start.is_empty() {

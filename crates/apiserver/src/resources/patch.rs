@@ -286,9 +286,8 @@ mod tests {
     #[test]
     fn copies_of_copies_do_not_fill_the_memory() {
         let mut object = json!({"a": {"x": "y".repeat(1000)}});
-        let doubling: Vec<Value> = (0..40)
-            .map(|n| json!({"op": "copy", "from": "/a", "path": format!("/a/{n}")}))
-            .collect();
+        let doubling: Vec<Value> =
+            (0..40).map(|n| json!({"op": "copy", "from": "/a", "path": format!("/a/{n}")})).collect();
         assert_eq!(apply_operations(&mut object, &json!(doubling)), Err(BadPatch::Unprocessable));
         assert!(weight(&object) < 2 * MAX_COPIED_BYTES);
     }

@@ -150,8 +150,12 @@ pub(super) async fn evict(
     if object::name(&eviction) != target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let change =
-        Change { user: permit.user(), target: &target, subresource: "eviction", operation: Operation::Create };
+    let change = Change {
+        user: permit.user(),
+        target: &target,
+        subresource: "eviction",
+        operation: Operation::Create,
+    };
     admit::before_create(server, &change, &mut eviction)?;
     let mut asked_for = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     if given.options.dry_run {

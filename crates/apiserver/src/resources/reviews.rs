@@ -121,7 +121,8 @@ fn check(review: &Value, resource: &Resource) -> Result<(), Status> {
         members.remove("managedFields");
         let namespace = if resource.namespaced { members.remove("namespace") } else { None };
         if !members.is_empty() {
-            let why = if namespace.is_some() { "must be empty except for namespace" } else { "must be empty" };
+            let why =
+                if namespace.is_some() { "must be empty except for namespace" } else { "must be empty" };
             members.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace)));
             causes.push(invalid("metadata", &metadata.to_string(), why));
         }
@@ -261,7 +262,7 @@ fn rules(server: &Server, user: &UserInfo, namespace: &str) -> Result<Value, Sta
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let found = server.authorization.rules_for(server, user, namespace);
+    let found = server.authorization.rules_for(user, namespace);
     let (mut on_resources, mut on_paths) = (Vec::new(), Vec::new());
     for rule in &found.rules {
         if !rule.resources.is_empty() {

@@ -55,13 +55,14 @@ impl Route {
         } else if !info.subresource.is_empty() {
             Self::of_subresource(resource, asked)?
         } else if info.path.split('/').nth(if info.group.is_empty() { 3 } else { 4 }) == Some("watch") {
-            matches!(asked.method, Method::GET | Method::HEAD).then_some(Self::Watch)
+            (asked.method == Method::GET).then_some(Self::Watch)
         } else if named {
             Self::of_object(asked)
         } else {
             Self::of_collection(resource, asked)
         };
-        found.ok_or_else(Status::method_not_allowed)
+        // No route is registered for HEAD (`apiserver/pkg/endpoints/installer.go`), whatever its verb.
+        found.filter(|_| asked.method != Method::HEAD).ok_or_else(Status::method_not_allowed)
     }
 
     fn of_object(asked: &Asked) -> Option<Self> {

@@ -27,14 +27,17 @@ pub(super) fn node_ports(
     others: &[Arc<Value>],
 ) -> Result<(), Status> {
     let range = PortRange { first: range.0.into(), last: range.1.into() };
-    let in_use = |other: &Arc<Value>| ports_of(other).into_iter().chain(health_port(other)).collect::<Vec<_>>();
+    let in_use =
+        |other: &Arc<Value>| ports_of(other).into_iter().chain(health_port(other)).collect::<Vec<_>>();
     let mut taken: BTreeSet<u64> = others.iter().flat_map(in_use).collect();
     if matches!(kind(service), "NodePort" | "LoadBalancer") {
         for (i, port) in object::list(service, "spec.ports").iter().enumerate() {
             let Some(number) = port["nodePort"].as_u64().filter(|number| *number != 0) else { continue };
             let before = &object::list(service, "spec.ports")[..i];
             let shared = before.iter().any(|one| one["nodePort"] == port["nodePort"]);
-            range.check(number, &taken, shared).map_err(|why| target.invalid(vec![wrong(i, number, &why)]))?;
+            range
+                .check(number, &taken, shared)
+                .map_err(|why| target.invalid(vec![wrong(i, number, &why)]))?;
         }
         taken.extend(ports_of(service));
     }

@@ -143,7 +143,9 @@ impl<'a> Rules<'a> {
                     self.invalid(field, target, fault);
                 }
             }
-            number if !is_port(number) => self.invalid(field, number, "must be between 1 and 65535, inclusive"),
+            number if !is_port(number) => {
+                self.invalid(field, number, "must be between 1 and 65535, inclusive")
+            }
             _ => {}
         }
     }
@@ -356,7 +358,9 @@ mod tests {
             (json!({}), vec!["spec.ports: Required value"]),
             (
                 json!({ "type": "NodePort", "clusterIP": "None", "ports": good }),
-                vec![r#"spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services"#],
+                vec![
+                    r#"spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services"#,
+                ],
             ),
             (json!({ "type": "ExternalName", "externalName": "a.example." }), vec![]),
             (json!({ "type": "ExternalName" }), vec!["spec.externalName: Required value"]),

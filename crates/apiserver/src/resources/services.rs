@@ -51,8 +51,9 @@ fn default(service: &mut Value) {
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(port) = port.as_object_mut() else { continue };
         port.entry("protocol").or_insert_with(|| json!("TCP"));
-        let is_open =
-            |target: &Value| target.is_null() || target == "" || target.as_u64().is_some_and(|number| number == 0);
+        let is_open = |target: &Value| {
+            target.is_null() || target == "" || target.as_u64().is_some_and(|number| number == 0)
+        };
         if port.get("targetPort").is_none_or(is_open) {
             let number = port.get("port").cloned().unwrap_or_else(|| json!(0));
             port.insert("targetPort".into(), number);
@@ -114,7 +115,7 @@ pub(super) fn allocate(server: &Server, target: &Target, service: &mut Value) ->
     if target.resource.plural != "services" || kind(service) == "ExternalName" {
         return Ok(());
     }
-    let (others, _) = server.store.list("services", None);
+    let (others, _) = server.reading().list("services", None);
     if is_headless(service) {
         families_of_headless(&server.config.service_range, service);
     } else {
@@ -140,7 +141,7 @@ pub(super) fn reallocate(
     if !lacks_address && !lacks_ports && !lacks_health {
         return Ok(());
     }
-    let (mut others, _) = server.store.list("services", None);
+    let (mut others, _) = server.reading().list("services", None);
     others.retain(|other| object::uid(other) != object::uid(present));
     if lacks_address {
         address(server, target, service, &others)?;

@@ -109,7 +109,8 @@ pub(super) fn prepare_update(
 /// Through the status nothing is changed but the status, and metadata: of pods not the owners, which
 /// old kubelets spoiled (`podStatusStrategy`).
 fn keep_all_but_status(target: &Target, new: &mut Value, present: &Value) {
-    let (status, mut metadata) = (new.get("status").cloned(), new.get("metadata").cloned().unwrap_or_default());
+    let (status, mut metadata) =
+        (new.get("status").cloned(), new.get("metadata").cloned().unwrap_or_default());
     *new = present.clone();
     set(new, "status", status);
     if target.resource.plural == "pods" {

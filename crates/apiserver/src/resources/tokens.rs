@@ -9,7 +9,7 @@ use http::StatusCode;
 use jiff::SignedDuration;
 use ravelin_api::{GroupResource, Status, object, time};
 use ravelin_auth::token::{Bound, Reference, TokenSpec};
-use ravelin_auth::{Lookup, Permit};
+use ravelin_auth::Permit;
 use ravelin_transport::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -97,7 +97,7 @@ fn account(server: &Server, target: &Target, request: &Value) -> Result<Arc<Valu
             return Err(Status::invalid(KIND, &target.name, vec![cause]));
         }
     }
-    let account = server.store.core("serviceaccounts", &target.namespace, &target.name);
+    let account = server.reading().core("serviceaccounts", &target.namespace, &target.name);
     let account = account.ok_or_else(|| Status::not_found(target.group_resource(), &target.name))?;
     let uid = object::uid(&account);
     match other("uid", uid).filter(|_| server.config.kubernetes_version >= ACCOUNT_UID) {
@@ -201,7 +201,7 @@ fn bound(server: &Server, target: &Target, request: &Value) -> Result<Option<Bou
             return Err(Status::bad_request(why));
         }
     };
-    let found = server.store.core(plural, namespace, name);
+    let found = server.reading().core(plural, namespace, name);
     let missing = || Status::not_found(GroupResource { group: "", resource: plural }, name);
     let found = found.ok_or_else(missing)?;
     let bound = match plural {
@@ -238,7 +238,7 @@ fn bound_to_pod(server: &Server, target: &Target, pod: &Value) -> Result<Bound, 
     }
     let name = object::text(pod, "spec.nodeName");
     let named = !name.is_empty() && server.config.kubernetes_version >= NODE_OF_POD;
-    let node = named.then(|| match server.store.core("nodes", "", name) {
+    let node = named.then(|| match server.reading().core("nodes", "", name) {
         Some(node) => Reference::to(&node),
         None => Reference { name: name.to_owned(), uid: String::new() },
     });

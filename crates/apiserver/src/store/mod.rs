@@ -7,6 +7,7 @@
 mod change;
 mod history;
 mod key;
+mod reading;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod watch;
 pub use change::{Change, EventKind, line};
 pub use history::{MAX_STATES_PER_OBJECT, State};
 pub use key::{Key, resource_name};
+pub(crate) use reading::Reading;
 pub use stored::Stored;
 pub use watch::{Compacted, Watcher};
 

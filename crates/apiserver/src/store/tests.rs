@@ -69,7 +69,10 @@ fn an_event_carries_the_bytes_of_any_other_answer() {
     let store = store();
     let created = store.seed(config_map("x", "<&>")).unwrap();
     let change = store.changes_after("configmaps", 0).unwrap().remove(0);
-    let line = format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", String::from_utf8_lossy(&render(&created)).trim_end());
+    let line = format!(
+        "{{\"type\":\"ADDED\",\"object\":{}}}\n",
+        String::from_utf8_lossy(&render(&created)).trim_end()
+    );
     assert_eq!(change.line(EventKind::Added), line);
 }
 

@@ -40,10 +40,7 @@ async fn a_pod_is_given_what_its_account_has() {
     let (code, made) = stage.ask(&admin, PODS, pod(json!({}))).await;
     assert_eq!((code, &made["spec"]["imagePullSecrets"]), (201, &json!([{"name": "pull"}])), "{made}");
     let sources = made["spec"]["volumes"][0]["projected"]["sources"].as_array().unwrap();
-    assert_eq!(
-        sources[0],
-        json!({"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}})
-    );
+    assert_eq!(sources[0], json!({"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}));
     assert_eq!(sources.len(), 3);
     let mut without = pod(json!({"automountServiceAccountToken": false})).unwrap();
     without["metadata"]["name"] = json!("without");
@@ -57,9 +54,7 @@ async fn an_account_may_limit_its_pods_to_its_secrets() {
     let enforced = json!({"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}},
         "secrets": [{"name": "mine"}]});
     stage.given(account(enforced));
-    let volume = |secret: &str| {
-        pod(json!({"volumes": [{"name": "v", "secret": {"secretName": secret}}]}))
-    };
+    let volume = |secret: &str| pod(json!({"volumes": [{"name": "v", "secret": {"secretName": secret}}]}));
     assert_eq!(
         stage.refused(&stage.admin(), PODS, volume("yours")).await,
         (
@@ -76,10 +71,14 @@ async fn a_mirror_pod_refers_to_nothing() {
     let stage = Stage::new().await;
     stage.given_pod("10.1.0.1");
     let node = As::Certificate(stage.issuer.client("system:node:n1", &["system:nodes"]));
-    let mut mirror = pod(json!({"nodeName": "n1", "volumes": [{"name": "v", "secret": {"secretName": "s"}}]})).unwrap();
+    let mut mirror =
+        pod(json!({"nodeName": "n1", "volumes": [{"name": "v", "secret": {"secretName": "s"}}]})).unwrap();
     mirror["metadata"] = json!({"name": "m3", "annotations": {"kubernetes.io/config.mirror": "x"}});
     let refused = stage.refused(&node, PODS, Some(mirror)).await;
-    assert_eq!(refused, (403, r#"pods "m3" is forbidden: a mirror pod may not reference secrets"#.to_owned()));
+    assert_eq!(
+        refused,
+        (403, r#"pods "m3" is forbidden: a mirror pod may not reference secrets"#.to_owned())
+    );
 }
 
 #[tokio::test]
@@ -95,7 +94,8 @@ async fn plugins_run_only_where_they_are_enabled() {
 
 #[tokio::test]
 async fn nodes_are_restricted_unless_that_is_the_flaw() {
-    for (flaws, code) in [(Flaws::none(), 403), (Flaws::danger([Flaw::ApiserverIgnoresNodeRestriction]), 200)] {
+    for (flaws, code) in [(Flaws::none(), 403), (Flaws::danger([Flaw::ApiserverIgnoresNodeRestriction]), 200)]
+    {
         let stage = Stage::with(flaws).await;
         stage.given(json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n2"}}));
         let node = As::Certificate(stage.issuer.client("system:node:n1", &["system:nodes"]));
@@ -149,7 +149,10 @@ async fn namespaces_that_end_take_nothing_new() {
     let absent = stage.refused(&admin, "POST /api/v1/namespaces/none/configmaps", config).await;
     assert_eq!(absent, (404, r#"namespaces "none" not found"#.to_owned()));
     let kept = stage.refused(&admin, "DELETE /api/v1/namespaces/kube-system", None).await;
-    assert_eq!(kept, (403, r#"namespaces "kube-system" is forbidden: this namespace may not be deleted"#.to_owned()));
+    assert_eq!(
+        kept,
+        (403, r#"namespaces "kube-system" is forbidden: this namespace may not be deleted"#.to_owned())
+    );
 }
 
 fn request(name: &str, organization: &str, change: Value) -> Value {
@@ -207,7 +210,8 @@ async fn signing_requests_are_checked_as_recorded() {
         let refused = stage.refused(&admin, &format!("POST {CSRS}"), Some(asked.clone())).await;
         assert_eq!(refused, (code, message), "{asked}");
     }
-    let claimed = request("c", "dev", json!({"username": "somebody", "groups": ["g"], "expirationSeconds": 600}));
+    let claimed =
+        request("c", "dev", json!({"username": "somebody", "groups": ["g"], "expirationSeconds": 600}));
     let (code, made) = stage.ask(&admin, &format!("POST {CSRS}"), Some(claimed)).await;
     assert_eq!((code, &made["spec"]["username"]), (201, &json!("admin")), "{made}");
     assert_eq!(made["spec"]["groups"], json!(["system:masters", "system:authenticated"]));
@@ -228,20 +232,27 @@ async fn approvals_are_checked_as_recorded() {
     let invalid = "CertificateSigningRequest.certificates.k8s.io \"c\" is invalid: ";
     let approved = json!({"type": "Approved", "status": "True", "reason": "r"});
     let half = conditions(csr.clone(), json!([{"type": "Approved", "status": "False"}]));
-    let message = format!("{invalid}status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\"");
+    let message = format!(
+        "{invalid}status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\""
+    );
     assert_eq!(stage.refused(&admin, &approval, half).await, (422, message));
     let (code, done) = stage.ask(&admin, &approval, conditions(csr.clone(), json!([approved]))).await;
     assert_eq!(code, 200, "{done}");
     csr = done;
     let both = json!([csr["status"]["conditions"][0], {"type": "Denied", "status": "True"}]);
-    let message = format!("{invalid}status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive");
+    let message = format!(
+        "{invalid}status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+    );
     assert_eq!(stage.refused(&admin, &approval, conditions(csr.clone(), both)).await, (422, message));
-    let message =
-        format!("{invalid}status.conditions: Forbidden: updates may not remove a condition of type \"Approved\"");
+    let message = format!(
+        "{invalid}status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""
+    );
     assert_eq!(stage.refused(&admin, &approval, conditions(csr.clone(), json!([]))).await, (422, message));
     let mut junk = csr.clone();
     junk["status"]["certificate"] = json!(STANDARD.encode("junk"));
-    let message = format!("{invalid}status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block");
+    let message = format!(
+        "{invalid}status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block"
+    );
     assert_eq!(stage.refused(&admin, &format!("PUT {CSRS}/c/status"), Some(junk)).await, (422, message));
 }
 
@@ -249,7 +260,8 @@ async fn approvals_are_checked_as_recorded() {
 #[tokio::test]
 async fn approving_needs_leave_for_the_signer() {
     let stage = Stage::new().await;
-    let (_, csr) = stage.ask(&stage.admin(), &format!("POST {CSRS}"), Some(request("c", "dev", json!({})))).await;
+    let (_, csr) =
+        stage.ask(&stage.admin(), &format!("POST {CSRS}"), Some(request("c", "dev", json!({})))).await;
     let rbac = "rbac.authorization.k8s.io";
     let rule = json!({"verbs": ["*"], "apiGroups": ["certificates.k8s.io"],
         "resources": ["certificatesigningrequests", "certificatesigningrequests/approval", "certificatesigningrequests/status"]});
@@ -267,7 +279,9 @@ async fn approving_needs_leave_for_the_signer() {
     let refused = |verb: &str| {
         (
             403,
-            format!("certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: user not permitted to {verb} requests with signerName \"kubernetes.io/kube-apiserver-client\""),
+            format!(
+                "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: user not permitted to {verb} requests with signerName \"kubernetes.io/kube-apiserver-client\""
+            ),
         )
     };
     assert_eq!(stage.refused(&bob, &approval, Some(approved.clone())).await, refused("approve"));

@@ -130,7 +130,10 @@ async fn modes_decide_in_their_order() {
         ),
         (
             vec![],
-            (403, r#"pods is forbidden: User "bob" cannot list resource "pods" in API group "" at the cluster scope"#),
+            (
+                403,
+                r#"pods is forbidden: User "bob" cannot list resource "pods" in API group "" at the cluster scope"#,
+            ),
         ),
     ] {
         let stage = Stage::configured(Flaws::none(), |config| config.authorization.clone_from(&modes)).await;

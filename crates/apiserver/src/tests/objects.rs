@@ -61,10 +61,7 @@ async fn an_object_lives_its_life_in_kubernetes_words() {
         (
             format!("GET {MAPS}?fieldSelector=data.a%3D1"),
             None,
-            (
-                400,
-                r#""data.a" is not a known field selector: only "metadata.name", "metadata.namespace""#,
-            ),
+            (400, r#""data.a" is not a known field selector: only "metadata.name", "metadata.namespace""#),
         ),
     ] {
         let (code, message) = stage.refused(&admin, &request, content).await;

@@ -4,9 +4,7 @@ use super::apply::{LOOPBACK, enable, only_health, said};
 use super::{At, Row, Written, client_ca, kubelet_ca, kubelet_has_file};
 use crate::model::Property::{self, AccessControlled, CredentialSafe, RequestAuthentic, ResponseSecret};
 use ravelin_config::Component::{Apiserver, ControllerManager, Kubelet, Proxy, Scheduler};
-use ravelin_config::{
-    AuthorizationMode, ClusterConfig, FileName, FilePair, KubeletAuthorization, KubeletServing,
-};
+use ravelin_config::{AuthorizationMode, FileName, FilePair, KubeletAuthorization, KubeletServing};
 
 /// Everything: who is at the other end, and who may change where connections go.
 const ALL: &[Property] = &Property::ALL;

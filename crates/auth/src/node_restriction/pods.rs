@@ -2,7 +2,7 @@
 
 use super::{Operation, Write, replaced, runs_on, written};
 use crate::{Lookup, node};
-use ravelin_api::{GroupResource, Status, object};
+use ravelin_api::{Status, object};
 use serde_json::Value;
 
 pub(super) fn admit(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<(), Status> {
@@ -85,8 +85,7 @@ fn check_owner(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<()
     if object::flag(owner, "blockOwnerDeletion") == Some(true) {
         return write.refuse(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
     }
-    let nodes = GroupResource { group: "", resource: "nodes" };
-    let known = objects.find(nodes, "", node).ok_or_else(|| Status::not_found(nodes, node))?;
+    let known = objects.core("nodes", "", node).ok_or_else(|| super::unlisted("node", node))?;
     let (expected, claimed) = (object::uid(&known), object::text(owner, "uid"));
     if expected != claimed {
         return write.refuse(format!("node {node} UID mismatch: expected {claimed} got {expected}"));
@@ -128,8 +127,7 @@ pub(super) fn admit_eviction(node: &str, write: &Write<'_>, objects: &dyn Lookup
     if name.is_empty() {
         return write.refuse("could not determine pod from request data");
     }
-    let pod = objects.core("pods", write.namespace, name);
-    let pod = pod.ok_or_else(|| Status::not_found(write.resource, name))?;
+    let pod = objects.core("pods", write.namespace, name).ok_or_else(|| super::unlisted("pod", name))?;
     if runs_on(&pod, node) {
         return Ok(());
     }

@@ -241,7 +241,7 @@ fn a_node_gets_tokens_only_for_its_own_pods() {
     );
     assert!(ask(&request("p-n1", "u-n1", &["", "vault"])).is_some());
     assert!(ask(&request("p-n1", "older", &[])).unwrap().contains("does not match the UID in record"));
-    assert_eq!(ask(&request("none", "u", &[])).unwrap(), "pods \"none\" not found");
+    assert_eq!(ask(&request("none", "u", &[])).unwrap(), "pod \"none\" not found");
 }
 
 #[test]

@@ -50,8 +50,7 @@ fn check_binding(node: &str, write: &Write<'_>, objects: &dyn Lookup) -> Result<
     if uid.is_empty() {
         return write.refuse("node requested token with a pod binding without a uid");
     }
-    let pods = GroupResource { group: "", resource: "pods" };
-    let pod = objects.find(pods, write.namespace, name).ok_or_else(|| Status::not_found(pods, name))?;
+    let pod = objects.core("pods", write.namespace, name).ok_or_else(|| super::unlisted("pod", name))?;
     if object::uid(&pod) != uid {
         return write.refuse(format!(
             "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"

@@ -28,6 +28,7 @@ pub(super) fn controller_manager(
     }
     let old = sheet.given("cluster-signing-duration").is_none()
         && sheet.given("experimental-cluster-signing-duration").is_some();
+    one_signer_or_several(&mut sheet);
     let controllers = sheet.list("controllers");
     let config = ControllerManagerConfig {
         listener: listener(&mut sheet),
@@ -41,6 +42,11 @@ pub(super) fn controller_manager(
         kubelet_client_signing: signing(
             "cluster-signing-kubelet-client-cert-file",
             "cluster-signing-kubelet-client-key-file",
+            &mut sheet,
+        ),
+        client_signing: signing(
+            "cluster-signing-kube-apiserver-client-cert-file",
+            "cluster-signing-kube-apiserver-client-key-file",
             &mut sheet,
         ),
         cluster_signing_duration_s: sheet
@@ -70,6 +76,19 @@ pub(super) fn controller_manager(
             .assume(format!("the controller {name} is switched off: assumed that nobody else does its work"));
     }
     config
+}
+
+/// The controller manager refuses the general files beside those of one signer (`startCSRSigningController` of
+/// cmd/kube-controller-manager/app/certificates.go).
+fn one_signer_or_several(sheet: &mut Sheet<'_>) {
+    let given = |flag: &str| sheet.given(flag).filter(|g| g.origin != Origin::Assumed && !g.text.is_empty());
+    let Some(general) = given("cluster-signing-cert-file") else { return };
+    let own = ["kubelet-serving", "kubelet-client", "kube-apiserver-client", "legacy-unknown"]
+        .map(|signer| format!("cluster-signing-{signer}-cert-file"));
+    if let Some(own) = own.iter().find_map(|flag| given(flag)) {
+        let problem = format!("is given beside {} ({})", general.key, general.place);
+        sheet.gathered.fail(&own.place, &own.key, problem, "one file for all signers, or one for each");
+    }
 }
 
 /// Where it is not the CA of clients, the apiserver's certificate comes from it: its clients could not verify it

@@ -2,7 +2,7 @@
 //!
 //! No file is read, so whether two names are the two halves of one key is told from the names.
 
-use crate::model::{Component, FileName, ServiceAccounts};
+use crate::model::{Component, FileName, ServiceAccounts, public_half};
 use crate::sheet::Sheet;
 
 /// An hour and 2³² seconds: between them is `--service-account-max-token-expiration`
@@ -109,13 +109,10 @@ fn signed_with(
         }
         return Some(key_files.first().cloned().unwrap_or_else(|| FileName::new("service account key")));
     };
-    let stem = |file: &FileName| stem_of(file.as_str()).to_owned();
-    let base = |file: &FileName| stem(file).rsplit('/').next().unwrap_or_default().to_owned();
-    let found = key_files.iter().find(|file| stem(file) == stem(&signing));
-    if let Some(found) = found {
-        return Some(found.clone());
+    let found = public_half(key_files, &signing).cloned();
+    if found.as_ref().is_some_and(|found| found.directory() == signing.directory()) {
+        return found;
     }
-    let found = key_files.iter().find(|file| base(file) == base(&signing)).cloned();
     sheet.gathered.assume(match &found {
         Some(found) => format!("{found} is the public half of {signing}, as their names say"),
         None => format!(
@@ -123,40 +120,4 @@ fn signed_with(
         ),
     });
     found
-}
-
-/// What the names of the two halves of a key have in common.
-fn stem_of(path: &str) -> &str {
-    const ENDINGS: &[&str] = &[
-        ".key", ".pub", ".pem", ".crt", ".cert", ".priv", "-key", "_key", "-pub", "_pub", "-public",
-        "-private",
-    ];
-    let mut stem = path;
-    while let Some(shorter) = ENDINGS.iter().find_map(|ending| stem.strip_suffix(ending)) {
-        if shorter.is_empty() || shorter.ends_with('/') {
-            break;
-        }
-        stem = shorter;
-    }
-    stem
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stem_of;
-
-    #[test]
-    fn the_two_halves_of_a_key_are_known_by_their_names() {
-        for (one, other, same) in [
-            ("/pki/sa.key", "/pki/sa.pub", true),
-            ("/k/service-account.pem", "/k/service-account-key.pem", true),
-            ("/k/sa-public.pem", "/k/sa-private.pem", true),
-            ("/k/sa.key", "/k/sa.key", true),
-            ("/k/old.pub", "/k/new.key", false),
-            ("/k/key.pem", "/k/other.pem", false),
-            ("/k/.key", "/k/.pub", false),
-        ] {
-            assert_eq!(stem_of(one) == stem_of(other), same, "{one} {other}");
-        }
-    }
 }

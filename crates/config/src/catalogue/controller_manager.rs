@@ -11,6 +11,8 @@ pub(super) const FLAGS: &[Section] = &[
             ("cluster-signing-cert-file", File, 8, NOW),
             ("cluster-signing-duration", Duration, 19, NOW),
             ("cluster-signing-key-file", File, 8, NOW),
+            ("cluster-signing-kube-apiserver-client-cert-file", File, 19, NOW),
+            ("cluster-signing-kube-apiserver-client-key-file", File, 19, NOW),
             ("cluster-signing-kubelet-client-cert-file", File, 19, NOW),
             ("cluster-signing-kubelet-client-key-file", File, 19, NOW),
             ("cluster-signing-kubelet-serving-cert-file", File, 19, NOW),
@@ -36,12 +38,10 @@ pub(super) const FLAGS: &[Section] = &[
     Section {
         effect: Effect::Unknown {
             paths: &["user-to-apiserver"],
-            why: "signs other clients' certificates with another CA",
+            why: "signs certificates of old kinds",
             unless: &[""],
         },
         rows: &[
-            ("cluster-signing-kube-apiserver-client-cert-file", File, 19, NOW),
-            ("cluster-signing-kube-apiserver-client-key-file", File, 19, NOW),
             ("cluster-signing-legacy-unknown-cert-file", File, 19, NOW),
             ("cluster-signing-legacy-unknown-key-file", File, 19, NOW),
         ],

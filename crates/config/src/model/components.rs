@@ -20,6 +20,8 @@ pub struct ControllerManagerConfig {
     pub kubelet_serving_signing: Option<SigningFiles>,
     /// `--cluster-signing-kubelet-client-cert-file` and key (since 1.19): only for kubelets' client certificates.
     pub kubelet_client_signing: Option<SigningFiles>,
+    /// `--cluster-signing-kube-apiserver-client-cert-file` and key (since 1.19): only for other clients'.
+    pub client_signing: Option<SigningFiles>,
     /// `--cluster-signing-duration`, in seconds. Default 1 year.
     pub cluster_signing_duration_s: u64,
     /// `--root-ca-file`: what pods get as `ca.crt`. `None`: what its own kubeconfig trusts.

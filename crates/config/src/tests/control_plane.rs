@@ -122,6 +122,13 @@ fn the_apiservers_own_files_are_checked_as_it_checks_them() {
             "api:2: --apiserver-count: 0 is no number of apiservers; accepted: 1 or more",
         ),
         (
+            vec![file(
+                "cm",
+                "kube-controller-manager --cluster-signing-cert-file=/a --cluster-signing-key-file=/b \\\n --cluster-signing-kubelet-client-cert-file=/c --cluster-signing-kubelet-client-key-file=/d\n",
+            )],
+            "cm:2: --cluster-signing-kubelet-client-cert-file: is given beside --cluster-signing-cert-file (cm:1)",
+        ),
+        (
             vec![file("k", "kubelet --config=/c \\\n --register-with-taints=a=b\n")],
             "k:2: --register-with-taints: \"a=b\" is not a taint",
         ),

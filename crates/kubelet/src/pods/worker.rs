@@ -246,5 +246,11 @@ async fn report(
 
 /// Does a status say something else than the one that was reported?
 fn contradicts(status: &Value, reported: &Value) -> bool {
+    let condition = |status: &Value, kind: &Value| {
+        let all = status["conditions"].as_array();
+        all.and_then(|all| all.iter().find(|one| one["type"] == *kind)).map(|one| one["status"].clone())
+    };
+    let other = |one: &Value| condition(status, &one["type"]).as_ref() != Some(&one["status"]);
     ["phase", "hostIP", "podIP", "podIPs"].iter().any(|part| status[part] != reported[part])
+        || reported["conditions"].as_array().is_some_and(|reported| reported.iter().any(other))
 }

@@ -6,9 +6,11 @@
 //! | `ravelin.test/https` | the same over TLS with a certificate of its own making (8443) |
 //! | `ravelin.test/web` | both, on its first two ports (8080 and 8443) |
 //! | `ravelin.test/logger` | writes a line at its start, and each `TICK_SECONDS` where that is set |
+//! | `ravelin.test/forward` | passes every connection to its first port (8443) on to `TARGET` |
 //! | `ravelin.test/apiclient` | asks the apiserver for a ConfigMap of its namespace: once, or each `EVERY_SECONDS` where that is set |
 
 mod apiclient;
+mod forward;
 mod logger;
 mod server;
 
@@ -80,6 +82,10 @@ pub(crate) async fn start(
         }
         "ravelin.test/logger" => Ok(Started::working(logger::start(&container))),
         "ravelin.test/apiclient" => Ok(Started::working(vec![apiclient::start(&container)])),
+        "ravelin.test/forward" => {
+            let forward = forward::start(&container, port(0, HTTPS_PORT)).await.map_err(failed)?;
+            Ok(Started::serving(vec![forward]))
+        }
         other => Err(ContainerState::Waiting {
             reason: "ErrImagePull",
             message: format!("no such image here: {other:?}"),

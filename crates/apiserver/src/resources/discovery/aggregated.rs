@@ -4,8 +4,8 @@ use super::listed::{Entry, categories, entries, short_names};
 use crate::answer;
 use crate::negotiate::clauses;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use ravelin_transport::Response;
 use serde_json::{Value, json};
 
