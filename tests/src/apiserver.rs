@@ -24,10 +24,7 @@ pub const ISSUER: &str = "https://kubernetes.default.svc";
 ///
 /// # Panics
 /// Never: what it is made of is our own.
-pub fn configured(
-    authorities: &Authorities,
-    (host, key): (&HostRef, &Arc<KeyPair>),
-) -> ApiserverConfig {
+pub fn configured(authorities: &Authorities, (host, key): (&HostRef, &Arc<KeyPair>)) -> ApiserverConfig {
     let kubelet_client = authorities.client("cert", "kube-apiserver-kubelet-client/kubeadm:cluster-admins");
     ApiserverConfig {
         secure: SocketAddr::new(API, 6443),

@@ -42,7 +42,7 @@ pub fn most_tactics(attacker: Attacker) -> u32 {
         Attacker::Eavesdropper => 2,
         Attacker::Impostor => 10,
         Attacker::RogueNode => 18,
-        Attacker::RoguePod | Attacker::Outsider | Attacker::TokenThief => 8,
+        Attacker::RoguePod | Attacker::Outsider | Attacker::TokenThief => 9,
     }
 }
 

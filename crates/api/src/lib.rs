@@ -1,8 +1,9 @@
 //! Kubernetes on the wire: objects, errors, request paths and selectors.
 //!
 //! Everything here is pure. Objects are `serde_json::Value`s, read through [`object`], because
-//! what one does not understand of an object must survive it; typed views come from
-//! [`k8s_openapi`]. This crate must never know sockets, users or what a request is allowed to do.
+//! what one does not understand of an object must survive it; which fields a kind has, in JSON and
+//! in protobuf, one table knows. This crate must never know sockets, users or what a request is
+//! allowed to do.
 
 mod field_selector;
 mod json;

@@ -7,7 +7,7 @@
 //! it meets the rest of the cluster over sockets alone.
 //!
 //! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
-//! aggregation, protobuf.
+//! aggregation, server-side apply and managed fields, tables, YAML bodies that are no JSON.
 
 mod admit;
 mod answer;

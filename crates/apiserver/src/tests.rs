@@ -1,5 +1,6 @@
 //! A whole server over memory: what its callers and its backends see.
 
+mod services;
 mod stage;
 
 mod access;

@@ -3,8 +3,7 @@
 use crate::{ClientConfig, ClientError, Credential, Watch, Watches};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use http::{Method, StatusCode};
 use ravelin_api::{Status, percent_encode};
@@ -12,7 +11,7 @@ use ravelin_host::{Endpoint, Flaw, HostRef};
 use ravelin_pki::{Identity, ServerTrust};
 use ravelin_transport::{HttpConnection, HttpError, Request, Response, TlsClient, body, collect};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,9 +45,9 @@ impl PatchKind {
     }
 }
 
-/// A client of one apiserver. Clones share one idle connection.
+/// A client of one apiserver. Clones share its idle connections.
 ///
-/// A request goes out once. Only where the idle connection turns out to be closed before any
+/// A request goes out once. Only where an idle connection turns out to be closed before any
 /// byte of an answer is a request that changes nothing (GET, HEAD) sent again, on a new one.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
@@ -58,7 +57,7 @@ struct Shared {
     config: ClientConfig,
     watches: Watches,
     renewed: Mutex<Renewed>,
-    idle: Mutex<Option<Idle>>,
+    idle: Mutex<Vec<Idle>>,
 }
 
 /// A certificate that took the place of the configured one.
@@ -69,8 +68,11 @@ struct Renewed {
     identity: Option<Identity>,
 }
 
+/// So many connections wait for their next request; beyond, they are closed.
+const MAX_IDLE: usize = 16;
+
 /// A connection that waits for its next request.
-struct Idle {
+pub(crate) struct Idle {
     connection: HttpConnection,
     /// How often the certificate had been replaced when it was opened.
     renewed: u64,
@@ -100,7 +102,7 @@ impl Client {
     }
 
     fn made((host, config): (HostRef, ClientConfig), watches: Watches, renewed: Renewed) -> Self {
-        let (renewed, idle) = (Mutex::new(renewed), Mutex::new(None));
+        let (renewed, idle) = (Mutex::new(renewed), Mutex::default());
         Self(Arc::new(Shared { host, config, watches, renewed, idle }))
     }
 
@@ -113,13 +115,42 @@ impl Client {
     }
 
     /// Presents another certificate from the next connection on, here and in all clones. The idle
-    /// connection, which was opened with the one before, is not used again; a running watch is
+    /// connections, which were opened with the one before, are not used again; a running watch is
     /// followed to its end.
     pub fn replace_certificate(&self, identity: Identity) {
         let mut renewed = self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         *renewed = Renewed { count: renewed.count + 1, identity: Some(identity) };
         drop(renewed);
-        *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.forget_idle();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_idle(&self) {
+        // Closed after the lock is given back.
+        drop(std::mem::take(&mut *self.idle()));
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn keep(&self, idle: Idle) {
+        let known = self.renewed().count;
+        let mut waiting = self.idle();
+        if idle.renewed == known && waiting.len() < MAX_IDLE {
+            waiting.push(idle);
+        }
+    }
+
+    /// The open connection that was used last.
+    fn take_idle(&self) -> Option<Idle> {
+        let mut waiting = self.idle();
+        while let Some(idle) = waiting.pop() {
+            if idle.connection.is_open() {
+                return Some(idle);
+            }
+        }
+        None
     }
 
     /// How its reflectors watch.
@@ -202,7 +233,8 @@ impl Client {
         self.within_deadline(self.answer(&outgoing)).await
     }
 
-    /// Follows a collection from a resource version on, over a connection of its own.
+    /// Follows a collection from a resource version on, over a connection that nothing else uses
+    /// meanwhile.
     ///
     /// # Errors
     /// Where the watch does not start.
@@ -217,15 +249,14 @@ impl Client {
         let outgoing = Outgoing::new(Method::GET, &with_query(path, &all));
         let began = Instant::now();
         self.within_deadline(async {
-            let request = self.prepare(&outgoing)?;
-            let response = self.connect(self.renewed()).await?.send(request).await?;
+            let (idle, response) = self.send(&outgoing).await?;
             if response.status() != StatusCode::OK {
                 let status = response.status();
                 self.note_refusal(status, began);
                 let bytes = collect(response.into_body(), MAX_ANSWER_BYTES).await?;
                 return Err(refusal(status, &bytes));
             }
-            Ok(Watch::new(response.into_body(), self.0.watches.longest_silence()))
+            Ok(Watch::new(response.into_body(), self.0.watches.longest_silence(), (self.clone(), idle)))
         })
         .await
     }
@@ -254,7 +285,12 @@ impl Client {
         &self,
         work: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
-        tokio::time::timeout(self.0.config.request_timeout, work).await.unwrap_or(Err(ClientError::Timeout))
+        let Ok(done) = tokio::time::timeout(self.0.config.request_timeout, work).await else {
+            // What one connection does not carry, its siblings hardly do.
+            self.forget_idle();
+            return Err(ClientError::Timeout);
+        };
+        done
     }
 
     async fn answer(&self, outgoing: &Outgoing) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
@@ -266,9 +302,7 @@ impl Client {
         if parts.headers.get(CONNECTION).is_some_and(|value| value == "close") {
             return Ok((parts.status, parts.headers, bytes));
         }
-        if idle.renewed == self.renewed().count {
-            *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(idle);
-        }
+        self.keep(idle);
         Ok((parts.status, parts.headers, bytes))
     }
 
@@ -280,9 +314,7 @@ impl Client {
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Result<(Idle, Response), ClientError> {
-        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut idle) = idle
-            && idle.connection.is_open()
+        if let Some(mut idle) = self.take_idle()
             && idle.connection.ready().await.is_ok()
         {
             match idle.connection.send(self.prepare(outgoing)?).await {
@@ -290,8 +322,12 @@ impl Client {
                 // As Go's net/http does it (`isReplayable`).
                 Err(HttpError::Closed | HttpError::Truncated | HttpError::Unavailable(_))
                     if outgoing.changes_nothing() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.forget_idle();
+                    return Err(error.into());
+                }
             }
+            self.forget_idle();
         }
         let renewed = self.renewed();
         let count = renewed.count;

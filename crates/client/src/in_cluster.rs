@@ -94,14 +94,17 @@ mod tests {
     fn a_pod_that_lacks_anything_is_told_what() {
         let host = Network::new().host("pod", [10, 1, 0, 2]);
         let put = |name: &str, content: &str| {
-            host.disk().write(&format!("/root{SERVICE_ACCOUNT_DIRECTORY}/{name}"), content.as_bytes()).unwrap();
+            host.disk()
+                .write(&format!("/root{SERVICE_ACCOUNT_DIRECTORY}/{name}"), content.as_bytes())
+                .unwrap();
         };
         let mut env = BTreeMap::new();
         let mut set = |name: &str, value: &str| {
             env.insert(name.to_owned(), value.to_owned());
             env.clone()
         };
-        let load = |env: &BTreeMap<String, String>| InCluster::load(&host, "/root", env).map(|pod| pod.namespace);
+        let load =
+            |env: &BTreeMap<String, String>| InCluster::load(&host, "/root", env).map(|pod| pod.namespace);
         assert_eq!(load(&BTreeMap::new()), Err(NotInCluster::NoAddress));
         set("KUBERNETES_SERVICE_HOST", "kubernetes");
         assert_eq!(load(&set("KUBERNETES_SERVICE_PORT", "443")), Err(NotInCluster::MalformedAddress));

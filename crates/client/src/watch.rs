@@ -1,6 +1,7 @@
 //! A watch: one event a line, until the server ends it.
 
-use crate::ClientError;
+use crate::client::Idle;
+use crate::{Client, ClientError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use ravelin_api::Status;
@@ -56,6 +57,8 @@ pub struct WatchEvent {
 /// A running watch; dropping it closes its connection.
 pub struct Watch {
     body: Option<Body>,
+    /// The connection that it is on, and whom it goes back to when the server has ended the watch.
+    lent: Option<(Client, Idle)>,
     /// The longest silence before the server counts as gone.
     silence: Duration,
     received: BytesMut,
@@ -70,8 +73,8 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(body: Body, silence: Duration) -> Self {
-        Self { body: Some(body), silence, received: BytesMut::new(), searched: 0 }
+    pub(crate) fn new(body: Body, silence: Duration, lent: (Client, Idle)) -> Self {
+        Self { body: Some(body), lent: Some(lent), silence, received: BytesMut::new(), searched: 0 }
     }
 
     /// The next event; `None` once the server has ended the watch properly, and after an error.
@@ -102,13 +105,18 @@ impl Watch {
                     Some(Err(ClientError::Malformed("an event is too long".to_owned())))
                 }
             };
+            let lent = self.lent.take();
             self.end();
+            if let (None, Some((client, idle))) = (&ended, lent) {
+                client.keep(idle);
+            }
             return ended;
         }
     }
 
     fn end(&mut self) {
         self.body = None;
+        self.lent = None;
         self.received.clear();
         self.searched = 0;
     }

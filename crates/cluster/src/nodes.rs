@@ -22,8 +22,9 @@ use std::time::Duration;
 pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// How often kubelets write their status where nothing changed (`nodeStatusReportFrequency`).
 const STATUS_REPORT_INTERVAL: Duration = Duration::from_secs(300);
-/// How often running pods are given what their volumes hold by then (`syncFrequency`).
-const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+/// How often running pods are given what their volumes hold by then: as old as Kubernetes lets a
+/// kubelet's copies become in large clusters (`pkg/controller/ttl`).
+const SYNC_INTERVAL: Duration = Duration::from_secs(300);
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 

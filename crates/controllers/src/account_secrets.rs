@@ -70,7 +70,8 @@ impl AccountSecrets {
         let mut filled = secret.clone();
         let data = object::section_mut(&mut filled, "data");
         data.insert("ca.crt".to_owned(), encoded(&self.root_ca_pem));
-        let is_set = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let is_set =
+            |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|text| !text.is_empty());
         if !is_set(data.get("namespace")) {
             data.insert("namespace".to_owned(), encoded(namespace));
         }

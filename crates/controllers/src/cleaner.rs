@@ -94,11 +94,8 @@ mod tests {
     #[test]
     fn each_request_is_kept_as_long_as_its_state_says() {
         let at = |time: &str| Some(time.parse::<Timestamp>().unwrap());
-        let csr = |status: Value| {
-            json!({ "metadata": { "name": "c", "creationTimestamp": "2026-01-01T00:00:00Z" }, "status": status })
-        };
-        let condition =
-            |kind: &str| json!([{ "type": kind, "status": "True", "lastUpdateTime": "2026-01-01T05:00:00Z" }]);
+        let csr = |status: Value| json!({ "metadata": { "name": "c", "creationTimestamp": "2026-01-01T00:00:00Z" }, "status": status });
+        let condition = |kind: &str| json!([{ "type": kind, "status": "True", "lastUpdateTime": "2026-01-01T05:00:00Z" }]);
         assert_eq!(ends(&csr(json!({}))), at("2026-01-02T00:00:00Z"), "pending: a day");
         assert_eq!(ends(&csr(json!({ "conditions": condition("Denied") }))), at("2026-01-01T06:00:00Z"));
         assert_eq!(ends(&csr(json!({ "conditions": condition("Approved") }))), None, "still to be signed");

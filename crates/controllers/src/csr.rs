@@ -176,7 +176,8 @@ impl<'a> Csr<'a> {
 
     /// The usages that a certificate can say.
     pub(crate) fn certified_usages(&self) -> Vec<Usage> {
-        let known = [(CLIENT, Usage::Client), (SERVER, Usage::Server), (ENCIPHERMENT, Usage::KeyEncipherment)];
+        let known =
+            [(CLIENT, Usage::Client), (SERVER, Usage::Server), (ENCIPHERMENT, Usage::KeyEncipherment)];
         known.into_iter().filter(|(name, _)| self.usages.contains(name)).map(|(_, usage)| usage).collect()
     }
 
@@ -249,7 +250,14 @@ mod tests {
             (KubeletClient, node, &nodes, &dns, &client, "DNS subjectAltNames are not allowed"),
             (KubeletClient, node, &nodes, &[], &server, client_usages),
             (KubeletClient, node, &nodes, &[], &["client auth"], client_usages),
-            (KubeletClient, node, &nodes, &[], &["digital signature", "client auth", "server auth"], client_usages),
+            (
+                KubeletClient,
+                node,
+                &nodes,
+                &[],
+                &["digital signature", "client auth", "server auth"],
+                client_usages,
+            ),
             (KubeletServing, node, &nodes, &ip, &server, ""),
             (KubeletServing, node, &nodes, &dns, &["digital signature", "server auth"], ""),
             (KubeletServing, node, &nodes, &[], &server, "DNS or IP subjectAltName is required"),

@@ -39,8 +39,11 @@ impl GarbageCollector {
 
     /// Is the owner gone? Unknown kinds never are.
     async fn is_gone(&mut self, dependent: &Value, reference: &Value) -> Result<bool, ClientError> {
-        let (kind, name, uid) =
-            (object::text(reference, "kind"), object::text(reference, "name"), object::text(reference, "uid"));
+        let (kind, name, uid) = (
+            object::text(reference, "kind"),
+            object::text(reference, "name"),
+            object::text(reference, "uid"),
+        );
         let Some(resource) = Resource::of_kind(object::text(reference, "apiVersion"), kind) else {
             return Ok(false);
         };

@@ -74,8 +74,7 @@ impl NodeLifecycle {
         }
         if let Some(taints) = taints::wanted(node, &now) {
             let version = object::resource_version(node);
-            let patch =
-                json!({ "metadata": { "resourceVersion": version }, "spec": { "taints": taints } });
+            let patch = json!({ "metadata": { "resourceVersion": version }, "spec": { "taints": taints } });
             self.client.patch(&path, PatchKind::Merge, &patch).await?;
         }
         Ok(())
@@ -83,7 +82,8 @@ impl NodeLifecycle {
 
     /// Pods of a node that is not ready are not either.
     async fn mark_pods(&self, nodes: &[Arc<Value>], outcome: &mut Outcome) {
-        let is_down = |node: &&Arc<Value>| taints::condition(node, "Ready").is_some_and(|r| r["status"] != "True");
+        let is_down =
+            |node: &&Arc<Value>| taints::condition(node, "Ready").is_some_and(|r| r["status"] != "True");
         let down: Vec<&str> = nodes.iter().filter(is_down).map(|node| object::name(node)).collect();
         if down.is_empty() {
             return;

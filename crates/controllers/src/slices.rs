@@ -32,7 +32,8 @@ const MAX_ADDRESSES: usize = 1000;
 
 /// The pods that back a service, or nothing where it has no selector or is malformed.
 pub(crate) fn backing<'a>(service: &Value, pods: &[&'a Value]) -> Option<Vec<&'a Value>> {
-    let selector = object::at(service, "spec.selector")?.as_object().filter(|selector| !selector.is_empty())?;
+    let selector =
+        object::at(service, "spec.selector")?.as_object().filter(|selector| !selector.is_empty())?;
     if object::text(service, "spec.type") == "ExternalName" {
         return None;
     }
@@ -171,8 +172,7 @@ fn mirror(endpoints: &Value, number: usize, subset: &Value) -> Value {
     let mut all = Vec::new();
     for (list, ready) in [("addresses", true), ("notReadyAddresses", false)] {
         for address in object::list(subset, list).iter().take(MAX_ADDRESSES) {
-            let mut endpoint =
-                json!({ "addresses": [address["ip"]], "conditions": { "ready": ready } });
+            let mut endpoint = json!({ "addresses": [address["ip"]], "conditions": { "ready": ready } });
             for part in ["hostname", "nodeName", "targetRef"] {
                 if !address[part].is_null() {
                     endpoint[part] = address[part].clone();
@@ -283,9 +283,8 @@ fn port_of(port: &Value, pod: &Value) -> Option<Value> {
 fn named_port(pod: &Value, (name, protocol): (&str, &str)) -> Option<u64> {
     let containers = object::list(pod, "spec.containers").iter();
     let mut ports = containers.flat_map(|container| object::list(container, "ports"));
-    let found = ports.find(|port| {
-        port["name"] == name && port["protocol"].as_str().unwrap_or("TCP") == protocol
-    });
+    let found =
+        ports.find(|port| port["name"] == name && port["protocol"].as_str().unwrap_or("TCP") == protocol);
     found?["containerPort"].as_u64()
 }
 

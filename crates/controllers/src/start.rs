@@ -77,8 +77,7 @@ impl Controllers {
 
 fn controller_manager(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {
     let client = Client::new(host.clone(), config.controller_manager.clone()).with_watches(config.watches);
-    let mut manager =
-        Manager { host, config, informers: Informers::new(&client), client, tasks: Vec::new() };
+    let mut manager = Manager { host, config, informers: Informers::new(&client), client, tasks: Vec::new() };
     manager.certificates();
     manager.namespaces();
     manager.nodes();
@@ -182,8 +181,7 @@ impl Manager<'_> {
         let backends = Backends { services: services.clone(), pods: pods.clone() };
         let stores = |own: &Store| vec![services.clone(), pods.clone(), own.clone()];
         let client = self.client.clone();
-        let sliced =
-            Slices { client: client.clone(), backends: backends.clone(), slices: slices.clone() };
+        let sliced = Slices { client: client.clone(), backends: backends.clone(), slices: slices.clone() };
         self.start(sliced, stores(&slices));
         let legacy = LegacyEndpoints { client: client.clone(), backends, endpoints: endpoints.clone() };
         self.start(legacy, stores(&endpoints));

@@ -104,7 +104,8 @@ mod tests {
     }
 
     fn brief(taints: Option<Value>) -> Option<Vec<String>> {
-        let taint = |taint: &Value| format!("{}:{}", object::text(taint, "key"), object::text(taint, "effect"));
+        let taint =
+            |taint: &Value| format!("{}:{}", object::text(taint, "key"), object::text(taint, "effect"));
         taints.map(|taints| taints.as_array().unwrap().iter().map(taint).collect())
     }
 
@@ -123,7 +124,8 @@ mod tests {
     #[test]
     fn taints_follow_conditions_and_leave_others_alone() {
         let own = json!({ "key": "dedicated", "value": "x", "effect": "NoSchedule" });
-        let unreachable: Vec<String> = ["NoSchedule", "NoExecute"].map(|e| format!("{UNREACHABLE}:{e}")).into();
+        let unreachable: Vec<String> =
+            ["NoSchedule", "NoExecute"].map(|e| format!("{UNREACHABLE}:{e}")).into();
         let tainted = wanted(&node("Unknown", json!([own])), "now");
         let expected = [vec!["dedicated:NoSchedule".to_owned()], unreachable.clone()].concat();
         assert_eq!(brief(tainted.clone()), Some(expected));

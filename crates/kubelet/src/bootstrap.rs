@@ -183,9 +183,8 @@ fn is_ours(known: &Value, wanted: &Wanted, key: &KeyPair) -> bool {
     let pem = STANDARD.decode(object::text(known, "spec.request")).ok();
     let request = pem.and_then(|pem| SigningRequest::parse(&String::from_utf8(pem).ok()?).ok());
     object::text(known, "spec.signerName") == wanted.signer
-        && request.is_some_and(|request| {
-            request.subject == wanted.subject && request.public_key == *key.public()
-        })
+        && request
+            .is_some_and(|request| request.subject == wanted.subject && request.public_key == *key.public())
 }
 
 /// The certificate, where it has been issued.

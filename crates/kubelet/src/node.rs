@@ -73,7 +73,11 @@ async fn try_register(host: &HostRef, client: &Client, config: &KubeletConfig) -
 
 /// Corrects the labels that every kubelet sets; others, and taints, are only set at the creation
 /// (`updateDefaultLabels`).
-async fn reconcile_labels(client: &Client, config: &KubeletConfig, node: Value) -> Result<Value, ClientError> {
+async fn reconcile_labels(
+    client: &Client,
+    config: &KubeletConfig,
+    node: Value,
+) -> Result<Value, ClientError> {
     let wanted = default_labels(config);
     let labels = object::labels(&node);
     let is_set = |(key, value): (&String, &Value)| labels.get(key.as_str()).copied() == value.as_str();

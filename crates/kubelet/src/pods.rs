@@ -194,8 +194,9 @@ impl Pods {
 /// they stop (`lifecycle.preStop.sleep`, KEP-3960), and no longer than its grace period.
 fn grace(pod: &Value) -> Duration {
     let containers = object::list(pod, "spec.containers").iter();
-    let sleeps = containers
-        .filter_map(|container| object::at(container, "lifecycle.preStop.sleep.seconds").and_then(Value::as_u64));
+    let sleeps = containers.filter_map(|container| {
+        object::at(container, "lifecycle.preStop.sleep.seconds").and_then(Value::as_u64)
+    });
     let most = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
     Duration::from_secs(sleeps.max().unwrap_or(0).min(most))
 }

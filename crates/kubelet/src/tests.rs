@@ -3,6 +3,6 @@
 mod asking;
 mod callers;
 mod joining;
-mod renewing;
 mod pods;
+mod renewing;
 mod stage;

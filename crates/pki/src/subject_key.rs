@@ -33,7 +33,7 @@ impl From<&SubjectKey> for SubjectKey {
 
 impl PartialEq<PublicKey> for SubjectKey {
     fn eq(&self, other: &PublicKey) -> bool {
-        *self == Self::from(other)
+        self.0.to_der().is_ok_and(|der| der == other.to_spki_der())
     }
 }
 

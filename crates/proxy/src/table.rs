@@ -37,7 +37,11 @@ pub fn table<'a>(
     let endpoints = Endpoints::of(slices, node.name);
     let mut services: Vec<&Value> = services.into_iter().filter(|service| is_served(service)).collect();
     services.sort_by_key(|service| {
-        (object::text(service, "metadata.creationTimestamp"), object::namespace(service), object::name(service))
+        (
+            object::text(service, "metadata.creationTimestamp"),
+            object::namespace(service),
+            object::name(service),
+        )
     });
     let ports: Vec<Port<'_>> =
         services.into_iter().flat_map(|service| Port::all(service, &endpoints)).collect();
@@ -162,7 +166,8 @@ impl<'a> Port<'a> {
     fn affinity(&self) -> Option<Duration> {
         let configured = &self.service["spec"]["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"];
         let seconds = configured.as_u64().unwrap_or(AFFINITY_SECONDS);
-        (object::text(self.service, "spec.sessionAffinity") == "ClientIP").then(|| Duration::from_secs(seconds))
+        (object::text(self.service, "spec.sessionAffinity") == "ClientIP")
+            .then(|| Duration::from_secs(seconds))
     }
 }
 

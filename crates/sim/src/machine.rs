@@ -11,8 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
 use ravelin_host::{
-    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret,
-    Task,
+    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret, Task,
 };
 use std::collections::BTreeMap;
 use std::future::Future;

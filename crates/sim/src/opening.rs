@@ -1,9 +1,9 @@
 //! A connection's first packet: where it goes, who it seems to come from, and who answers.
 
-use crate::{Place, Segment};
 use crate::flow::{Both, End, Live, Progress, Way};
 use crate::network::{Due, Network, State};
 use crate::topology::{MASQUERADE_V4, MASQUERADE_V6, Machine, Map};
+use crate::{Place, Segment};
 use ravelin_entropy::Entropy;
 use ravelin_host::{Opening, Scope, Translated, field};
 use std::io;

@@ -20,8 +20,12 @@ pub(super) fn run(runs: usize) {
             "roleRef": to_the_role(), "subjects": [{"kind": "User", "name": format!("user-{n}")}]})
     }));
     let user = |n: usize| (format!("user-{}", n % BINDINGS), "nobody");
-    measured("one binding a user: allowed", (runs, DECISIONS), &each_their_own, |n| asked(user(n), "pods", n));
-    measured("one binding a user: denied", (runs, DECISIONS), &each_their_own, |n| asked(user(n), "secrets", n));
+    measured("one binding a user: allowed", (runs, DECISIONS), &each_their_own, |n| {
+        asked(user(n), "pods", n)
+    });
+    measured("one binding a user: denied", (runs, DECISIONS), &each_their_own, |n| {
+        asked(user(n), "secrets", n)
+    });
     let all_of_one_group = rbac::Authorizer::from_objects(&objects(|n| {
         json!({"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1",
             "metadata": {"name": format!("binding-{n}")},

@@ -31,7 +31,10 @@ pub(super) async fn run(runs: usize) -> Result<()> {
         least.push(timed(&mut floor, content.len()).await?);
         // After a change of one object nothing of the list may have been kept as it was.
         let name = format!("web-5d8c7b6f9d-{:05}", 17);
-        stage.api.store().delete(&ravelin_apiserver::Key::namespaced("pods", "default", &name), &Default::default())?;
+        stage
+            .api
+            .store()
+            .delete(&ravelin_apiserver::Key::namespaced("pods", "default", &name), &Default::default())?;
         stage.api.store().seed(pod(17))?;
         first.push(timed(&mut api, content.len()).await?);
     }

@@ -27,8 +27,7 @@ impl Authorities {
             let key = KeyPair::generate(&mut entropy);
             Authority::new(name, key, now - 100.hours(), now + 10_000.hours(), &mut entropy)
         };
-        let [clients, strangers, front_proxies] =
-            ["kubernetes", "stranger", "front-proxy-ca"].map(authority);
+        let [clients, strangers, front_proxies] = ["kubernetes", "stranger", "front-proxy-ca"].map(authority);
         Self { clients: Arc::new(clients), strangers, front_proxies, now }
     }
 

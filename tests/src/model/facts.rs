@@ -82,6 +82,8 @@ pub struct Facts {
     pub tunnels: bool,
     /// Kubelets' client certificates.
     pub node_clients: NodeClients,
+    /// Does the bootstrap token stay on a node that has joined? kubeadm removes its file.
+    pub bootstrap_token_stays: bool,
     /// Kubelets' serving certificates.
     pub serving: Serving,
     /// Does the kubelet listen (`enableServer`)?
@@ -132,7 +134,8 @@ impl Facts {
             anonymous: apiserver.anonymous_auth,
             anonymous_at_some_paths: !apiserver.anonymous_paths.is_empty(),
             clients_are_front_proxies: apiserver.request_header.as_ref().is_some_and(|proxy| {
-                proxy.allowed_names.is_empty() && Some(&proxy.client_ca_file) == apiserver.client_ca_file.as_ref()
+                proxy.allowed_names.is_empty()
+                    && Some(&proxy.client_ca_file) == apiserver.client_ca_file.as_ref()
             }),
             token_lookup: apiserver.service_accounts.lookup,
             external_ips_denied: apiserver.admission.runs("DenyServiceExternalIPs"),
@@ -149,6 +152,10 @@ impl Facts {
                 None => NodeClients::Given,
                 Some(_) => NodeClients::Bootstrapped(token, signer(&manager.kubelet_client_signing)),
             },
+            bootstrap_token_stays: kubelet
+                .bootstrap_kubeconfig
+                .as_ref()
+                .is_some_and(|file| file.as_str() != "/etc/kubernetes/bootstrap-kubelet.conf"),
             serving: match kubelet.serving {
                 KubeletServing::SelfSigned => Serving::SelfSigned,
                 KubeletServing::Files(_) => Serving::Given,
@@ -240,6 +247,7 @@ const STATEMENTS: &[Statement] = &[
     ("three-nodes", |f| f.nodes > 2),
     ("tunnels", |f| f.tunnels),
     ("bootstraps", |f| f.node_clients != NodeClients::Given),
+    ("bootstrap-token-stays", |f| f.bootstrap_token_stays),
     ("bootstrap-token-known", |f| matches!(f.node_clients, NodeClients::Bootstrapped(TokenSource::Known, _))),
     ("node-clients-signed", |f| matches!(f.node_clients, NodeClients::Bootstrapped(_, Some(_)))),
     ("nodes-known", Facts::nodes_are_known),

@@ -86,32 +86,7 @@ fn apiserver(settings: &Settings) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    if settings.authorization_file {
-        flags.push(flag("authorization-config", "/etc/kubernetes/authorization.yaml"));
-    } else {
-        flags.extend(settings.authorization.map(|modes| flag("authorization-mode", modes)));
-    }
-    flags.extend(settings.anonymous.map(|on| flag("anonymous-auth", on)));
-    if settings.anonymous_file.is_some() {
-        flags.push(flag("authentication-config", "/etc/kubernetes/authentication.yaml"));
-    }
-    let plugins =
-        [(settings.node_restriction, "NodeRestriction"), (settings.external_ips_denied, "DenyServiceExternalIPs")];
-    let plugins: Vec<&str> = plugins.into_iter().filter(|(on, _)| *on).map(|(_, plugin)| plugin).collect();
-    if !plugins.is_empty() {
-        flags.push(flag("enable-admission-plugins", plugins.join(",")));
-    }
-    flags.extend(front_proxy(settings.front_proxy));
-    if !settings.lookup {
-        flags.push(flag("service-account-lookup", false));
-    }
-    if !settings.extends {
-        flags.push(flag("service-account-extend-token-expiration", false));
-    }
-    if settings.audit {
-        flags.push(flag("audit-log-path", "/var/log/kubernetes/audit.log"));
-        flags.push(flag("audit-policy-file", "/etc/kubernetes/audit.yaml"));
-    }
+    flags.extend(access(settings));
     flags.extend(settings.kubelet_ca.map(|ca| flag("kubelet-certificate-authority", ca)));
     if settings.kubelet_cn {
         flags.push(flag("enable-kubelet-cert-cn-validation", true));
@@ -140,6 +115,40 @@ fn apiserver(settings: &Settings) -> Vec<String> {
     }
     if settings.noise {
         flags.push(flag("event-ttl", "2h0m0s"));
+    }
+    flags
+}
+
+/// Who may ask, and for what.
+fn access(settings: &Settings) -> Vec<String> {
+    let mut flags = Vec::new();
+    if settings.authorization_file {
+        flags.push(flag("authorization-config", "/etc/kubernetes/authorization.yaml"));
+    } else {
+        flags.extend(settings.authorization.map(|modes| flag("authorization-mode", modes)));
+    }
+    flags.extend(settings.anonymous.map(|on| flag("anonymous-auth", on)));
+    if settings.anonymous_file.is_some() {
+        flags.push(flag("authentication-config", "/etc/kubernetes/authentication.yaml"));
+    }
+    let plugins = [
+        (settings.node_restriction, "NodeRestriction"),
+        (settings.external_ips_denied, "DenyServiceExternalIPs"),
+    ];
+    let plugins: Vec<&str> = plugins.into_iter().filter(|(on, _)| *on).map(|(_, plugin)| plugin).collect();
+    if !plugins.is_empty() {
+        flags.push(flag("enable-admission-plugins", plugins.join(",")));
+    }
+    flags.extend(front_proxy(settings.front_proxy));
+    if !settings.lookup {
+        flags.push(flag("service-account-lookup", false));
+    }
+    if !settings.extends {
+        flags.push(flag("service-account-extend-token-expiration", false));
+    }
+    if settings.audit {
+        flags.push(flag("audit-log-path", "/var/log/kubernetes/audit.log"));
+        flags.push(flag("audit-policy-file", "/etc/kubernetes/audit.yaml"));
     }
     flags
 }
@@ -207,7 +216,9 @@ fn bind(settings: &Settings) -> String {
 fn kubelet_flags(settings: &Settings) -> Vec<String> {
     let mut flags = vec![flag("kubeconfig", "/etc/kubernetes/kubelet.conf")];
     if settings.bootstrap != Bootstrap::None {
-        flags.push(flag("bootstrap-kubeconfig", "/etc/kubernetes/bootstrap-kubelet.conf"));
+        // kubeadm removes its own once the node has joined.
+        let folder = if settings.bootstrap_stays { "/var/lib/kubelet" } else { "/etc/kubernetes" };
+        flags.push(flag("bootstrap-kubeconfig", format!("{folder}/bootstrap-kubelet.conf")));
     }
     if settings.kubelet_file {
         flags.push(flag("config", "/var/lib/kubelet/config.yaml"));

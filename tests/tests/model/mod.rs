@@ -82,21 +82,21 @@ const ASIDE: &[Attacker] = &[Attacker::RoguePod, Attacker::Outsider, Attacker::T
 
 #[test]
 fn whoever_is_between_meets_what_the_model_says() {
-    let exercised = check(1, case::calm(BETWEEN, &Path::ALL));
+    let exercised = check(22, case::calm(BETWEEN, &Path::ALL));
     enough(&exercised, &[model::Attacker::Eavesdropper, model::Attacker::Impostor], State::ALL);
     assert!(exercised.protections().len() >= 7, "{:?}", exercised.protections());
 }
 
 #[test]
 fn a_rogue_node_meets_what_the_model_says() {
-    let exercised = check(2, case::calm(ROGUE, &Path::ALL));
+    let exercised = check(17, case::calm(ROGUE, &Path::ALL));
     enough(&exercised, &[model::Attacker::RogueNode], State::ALL);
     assert!(exercised.protections().len() >= 5, "{:?}", exercised.protections());
 }
 
 #[test]
 fn whoever_is_aside_meets_what_the_model_says() {
-    let exercised = check(3, case::calm(ASIDE, &Path::ALL));
+    let exercised = check(15, case::calm(ASIDE, &Path::ALL));
     let attackers = [model::Attacker::RoguePod, model::Attacker::Outsider, model::Attacker::TokenThief];
     enough(&exercised, &attackers, &[State::Held, State::NotApplicable]);
     assert!(exercised.protections().len() >= 4, "{:?}", exercised.protections());

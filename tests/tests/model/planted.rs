@@ -63,13 +63,7 @@ const PLANTED: &[Planted] = &[
     Planted(Flaw::ApiserverIgnoresTokenExpiry, KUBEADM, TokenThief, Path::PodToApiserver, RequestAuthentic),
     Planted(Flaw::ApiserverIgnoresTokenBinding, KUBEADM, TokenThief, Path::PodToApiserver, RequestAuthentic),
     // Anybody may say who they are.
-    Planted(
-        Flaw::ApiserverTrustsAnyFrontProxy,
-        KUBEADM,
-        Outsider,
-        Path::DirectApiserver,
-        AccessControlled,
-    ),
+    Planted(Flaw::ApiserverTrustsAnyFrontProxy, KUBEADM, Outsider, Path::DirectApiserver, AccessControlled),
     Planted(
         Flaw::ApiserverIgnoresImpersonationRights,
         KUBEADM,

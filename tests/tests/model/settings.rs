@@ -115,6 +115,7 @@ pub const THEMES: &[(&str, &[Choice])] = &[
             ("with a token that nobody knows", |s| s.bootstrap = Bootstrap::Unknown),
         ],
     ),
+    ("--bootstrap-kubeconfig", &[("is left on nodes", |s| s.bootstrap_stays = true)]),
     (
         "insecure ports",
         &[
@@ -209,6 +210,7 @@ pub struct Settings {
     pub kubelet_debugging: bool,
     pub tunnels: bool,
     pub bootstrap: Bootstrap,
+    pub bootstrap_stays: bool,
     pub insecure: Insecure,
     pub components_everywhere: bool,
     pub proxy_token: bool,
@@ -249,6 +251,7 @@ impl Settings {
             kubelet_debugging: true,
             tunnels: false,
             bootstrap: Bootstrap::Token,
+            bootstrap_stays: false,
             insecure: Insecure::Default,
             components_everywhere: false,
             proxy_token: true,
@@ -348,6 +351,7 @@ impl Settings {
                     NodeClients::Bootstrapped(TokenSource::Known, issued_by(self.client_signer))
                 }
             },
+            bootstrap_token_stays: self.bootstrap_stays && self.bootstrap != Bootstrap::None,
             serving: match self.serving {
                 Certificates::SelfSigned => Serving::SelfSigned,
                 Certificates::Files => Serving::Given,

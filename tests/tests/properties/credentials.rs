@@ -30,13 +30,15 @@ struct Bootstrap {
 const GOOD: (&str, &str) = ("abcdef", "0123456789abcdef");
 
 fn any_bootstrap() -> impl Strategy<Value = Bootstrap> {
-    let mostly = |good: &'static str, others: Vec<&'static str>| prop_oneof![6 => Just(good), 1 => select(others)];
+    let mostly =
+        |good: &'static str, others: Vec<&'static str>| prop_oneof![6 => Just(good), 1 => select(others)];
     let ends = prop_oneof![
         1 => Just(None),
         6 => (0..40_i64).prop_map(|at| Some(Ok(at))),
         1 => select(vec!["tomorrow", "", "2026-01-01"]).prop_map(|text| Some(Err(text))),
     ];
-    let authenticates = prop_oneof![6 => Just(Some("true")), 1 => select(vec![None, Some("false"), Some("True"), Some("1")])];
+    let authenticates =
+        prop_oneof![6 => Just(Some("true")), 1 => select(vec![None, Some("false"), Some("True"), Some("1")])];
     let groups = prop_oneof![
         2 => Just(None),
         4 => Just(Some("system:bootstrappers:a,system:bootstrappers:b-c")),
@@ -45,7 +47,10 @@ fn any_bootstrap() -> impl Strategy<Value = Bootstrap> {
     let kind = mostly("bootstrap.kubernetes.io/token", vec!["Opaque", ""]);
     let id = mostly(GOOD.0, vec!["abcdeg", ""]);
     let secret = mostly(GOOD.1, vec!["0123456789abcdee", ""]);
-    let shown = mostly("abcdef.0123456789abcdef", vec!["abcdef.0123456789abcdeg", "abcdeg.0123456789abcdef", "abcdef.", "ABCDEF.0123456789abcdef"]);
+    let shown = mostly(
+        "abcdef.0123456789abcdef",
+        vec!["abcdef.0123456789abcdeg", "abcdeg.0123456789abcdef", "abcdef.", "ABCDEF.0123456789abcdef"],
+    );
     let asked = prop::collection::vec(0..45_i64, 3..6);
     ((ends, authenticates, groups, kind), (id, secret, prop::bool::weighted(0.1)), shown, asked).prop_map(
         |((ends, authenticates, groups, kind), (id, secret, is_marked), shown, asked)| Bootstrap {
@@ -98,9 +103,12 @@ impl Bootstrap {
             && self.authenticates == Some("true")
             && !self.is_marked
             && !is_over;
-        let extra: Vec<&str> = self.groups.unwrap_or_default().split(',').filter(|group| !group.is_empty()).collect();
+        let extra: Vec<&str> =
+            self.groups.unwrap_or_default().split(',').filter(|group| !group.is_empty()).collect();
         let may_give = |group: &&str| {
-            group.strip_prefix("system:bootstrappers:").is_some_and(|rest| !rest.is_empty() && !rest.ends_with('-'))
+            group
+                .strip_prefix("system:bootstrappers:")
+                .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('-'))
         };
         (is_good && extra.iter().all(may_give)).then(|| {
             let mut groups = vec!["system:bootstrappers", "system:authenticated"];

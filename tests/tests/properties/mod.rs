@@ -32,8 +32,8 @@ fn hold<T: Debug>(
     let settings =
         Config { cases, failure_persistence: None, max_shrink_iters: SHRINKING, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let outcome = TestRunner::new_with_rng(settings, rng)
-        .run(&any, |case| holds(&case).map_err(TestCaseError::fail));
+    let outcome =
+        TestRunner::new_with_rng(settings, rng).run(&any, |case| holds(&case).map_err(TestCaseError::fail));
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => panic!("{why}\n\nsmallest: {case:?}"),
@@ -50,8 +50,8 @@ fn fails<T: Debug>(
 ) -> bool {
     let settings = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let outcome = TestRunner::new_with_rng(settings, rng)
-        .run(&any, |case| holds(&case).map_err(TestCaseError::fail));
+    let outcome =
+        TestRunner::new_with_rng(settings, rng).run(&any, |case| holds(&case).map_err(TestCaseError::fail));
     matches!(outcome, Err(TestError::Fail(..)))
 }
 

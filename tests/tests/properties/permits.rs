@@ -88,7 +88,8 @@ fn every_request() -> Vec<Ask> {
         all.extend(PATHS.iter().map(|path| Ask::new(method, *path)));
         for resource in RESOURCES {
             let namespace = if resource.namespaced { "x" } else { "" };
-            let mut paths = vec![resource.path(namespace), resource.path(""), resource.object_path(namespace, "x")];
+            let mut paths =
+                vec![resource.path(namespace), resource.path(""), resource.object_path(namespace, "x")];
             let parts = resource.subresources.iter().chain(&["status", "scale", "exec", "proxy"]);
             paths.extend(parts.map(|part| format!("{}/{part}", resource.object_path(namespace, "x"))));
             paths.push(format!("{}?watch=true&timeoutSeconds=1", resource.path(namespace)));
@@ -244,7 +245,11 @@ impl Odd {
         };
         let long = "a".repeat(self.long);
         let ask = Ask::new(self.method, format!("{base}/{rest}{long}{}", self.query));
-        let mut ask = if matches!(self.method, "POST" | "PUT" | "PATCH") { ask.with(&body(resource, "y")) } else { ask };
+        let mut ask = if matches!(self.method, "POST" | "PUT" | "PATCH") {
+            ask.with(&body(resource, "y"))
+        } else {
+            ask
+        };
         ask.headers = self.headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         ask
     }
@@ -253,7 +258,7 @@ impl Odd {
 #[test]
 fn where_all_is_denied_no_odd_request_changes_or_tells_anything() {
     let counts = Counts::default();
-    hold((16, 60, 3_000), prop::collection::vec(any_odd(), 40), |requests| {
+    hold((16, 60, 1_500), prop::collection::vec(any_odd(), 40), |requests| {
         play(7, async {
             let stage = stage(AuthorizationMode::AlwaysDeny).await;
             let before = stage.snapshot();

@@ -13,9 +13,7 @@ use ravelin_controllers::{Controllers, ControllersConfig, Signers};
 use ravelin_entropy::Entropy;
 use ravelin_host::memory::Network;
 use ravelin_host::{Endpoint, Flaws, HostRef, Task};
-use ravelin_pki::{
-    Authority, Identity, KeyPair, Profile, San, ServerTrust, Subject, TrustAnchors, Usage,
-};
+use ravelin_pki::{Authority, Identity, KeyPair, Profile, San, ServerTrust, Subject, TrustAnchors, Usage};
 use ravelin_transport::egress::Direct;
 use ravelin_transport::{HttpConnection, Request, Response, TlsClient, body, collect};
 use serde_json::{Value, json};
@@ -45,7 +43,6 @@ pub struct Stage {
     pub host: HostRef,
     pub api: Running,
     pub authority: Arc<Authority>,
-    pub key: Arc<KeyPair>,
     begun: Timestamp,
 }
 
@@ -104,14 +101,15 @@ impl Stage {
         let host = network.flawed_host("api", API, flaws);
         let begun = host.now();
         let mut entropy = host.entropy("authority");
-        let (from, until) = (begun - SignedDuration::from_hours(1), begun + SignedDuration::from_hours(87_600));
+        let (from, until) =
+            (begun - SignedDuration::from_hours(1), begun + SignedDuration::from_hours(87_600));
         let key = KeyPair::generate(&mut entropy);
         let authority = Arc::new(Authority::new("kubernetes", key, from, until, &mut entropy));
         let key = Arc::new(KeyPair::generate(&mut entropy));
         let mut config = configuration(&host, &authority, &key);
         change(&mut config);
         let api = Apiserver::start(Arc::clone(&host), config).await.expect("the configuration is good");
-        Self { network, host, api, authority, key, begun }
+        Self { network, host, api, authority, begun }
     }
 
     pub fn store(&self) -> Arc<Store> {
@@ -125,11 +123,17 @@ impl Stage {
 
     /// A client certificate for the next ten hours.
     pub fn client(&self, user: &str, groups: &[&str]) -> Shown {
-        let (from, until) = (self.begun - SignedDuration::from_mins(5), self.begun + SignedDuration::from_hours(10));
+        let (from, until) =
+            (self.begun - SignedDuration::from_mins(5), self.begun + SignedDuration::from_hours(10));
         self.client_between(user, groups, (from, until))
     }
 
-    pub fn client_between(&self, user: &str, groups: &[&str], (from, until): (Timestamp, Timestamp)) -> Shown {
+    pub fn client_between(
+        &self,
+        user: &str,
+        groups: &[&str],
+        (from, until): (Timestamp, Timestamp),
+    ) -> Shown {
         let profile = Profile {
             subject: Subject::new(user, groups),
             sans: Vec::new(),
@@ -281,8 +285,7 @@ impl Caller {
     async fn connect(&mut self) {
         let connection = self.host.connect(&Endpoint::tcp(API, 6443)).await.expect("it listens");
         let trust = ServerTrust::Anchors(self.trust.clone());
-        let tls =
-            TlsClient { trust, identity: self.shown.certificate.clone(), server_name: API.to_string() };
+        let tls = TlsClient { trust, identity: self.shown.certificate.clone(), server_name: API.to_string() };
         let secured = tls.connect(&self.host, connection.stream).await.expect("its certificate is good");
         self.http = Some(HttpConnection::open(&self.host, secured.stream).await.expect("it speaks HTTP"));
     }

@@ -50,7 +50,8 @@ impl Kind {
             Self::Pod => {
                 let mut pod = named("Pod");
                 // Each runs as the account of its name.
-                pod["spec"] = json!({"nodeName": "s1", "serviceAccountName": name, "containers": [{"name": "c"}]});
+                pod["spec"] =
+                    json!({"nodeName": "s1", "serviceAccountName": name, "containers": [{"name": "c"}]});
                 pod
             }
             Self::Secret => named("Secret"),
@@ -229,7 +230,8 @@ impl Life<'_> {
         if objects.len() < wanted.len() {
             return Err(format!("a token bound to nothing that is there: {}", answer.text));
         }
-        let extends = self.case.is_extended && seconds == KUBELETS.0 && bound == Some(Kind::Pod) && !elsewhere;
+        let extends =
+            self.case.is_extended && seconds == KUBELETS.0 && bound == Some(Kind::Pod) && !elsewhere;
         let lives = if extends { KUBELETS.1 } else { seconds };
         let text = object::text(&answer.json(), "status.token").to_owned();
         let audience = if elsewhere { ELSEWHERE } else { ISSUER };
@@ -285,14 +287,18 @@ impl Life<'_> {
             How::ReviewElsewhere => spec["audiences"] = json!([ELSEWHERE]),
             How::Bearer | How::Review => {}
         }
-        let ask = Ask::new("POST", "/apis/authentication.k8s.io/v1/tokenreviews").with(&json!({"spec": spec}));
+        let ask =
+            Ask::new("POST", "/apis/authentication.k8s.io/v1/tokenreviews").with(&json!({"spec": spec}));
         let answer = self.admin.ask(&ask).await;
         if !answer.is_ok() {
             return Err(format!("no review: {}", answer.text));
         }
         let answer = answer.json();
         let authenticated = object::flag(&answer, "status.authenticated") == Some(true);
-        if authenticated && how != How::Review && object::texts(&answer, "status.audiences") != [how.audience()] {
+        if authenticated
+            && how != How::Review
+            && object::texts(&answer, "status.audiences") != [how.audience()]
+        {
             return Err(format!("it is for other audiences: {answer}"));
         }
         Ok(authenticated)
@@ -347,7 +353,7 @@ async fn life(case: &Case, counts: &Counts, flaws: Flaws) -> Result<(), String> 
 #[test]
 fn no_token_is_accepted_beyond_its_end_and_none_is_refused_before() {
     let counts = Counts::default();
-    hold((13, 160, 8_000), any_case(), |case| play(2, life(case, &counts, Flaws::none())));
+    hold((13, 160, 3_000), any_case(), |case| play(2, life(case, &counts, Flaws::none())));
     counts.at_least(&[
         ("accepted", 300),
         ("accepted within the leeway", 20),
@@ -363,9 +369,11 @@ fn no_token_is_accepted_beyond_its_end_and_none_is_refused_before() {
 
 #[test]
 fn without_its_checks_a_token_is_accepted_beyond_its_end() {
-    for flaw in
-        [Flaw::ApiserverIgnoresTokenBinding, Flaw::ApiserverIgnoresTokenExpiry, Flaw::ApiserverIgnoresTokenAudience]
-    {
+    for flaw in [
+        Flaw::ApiserverIgnoresTokenBinding,
+        Flaw::ApiserverIgnoresTokenExpiry,
+        Flaw::ApiserverIgnoresTokenAudience,
+    ] {
         let counts = Counts::default();
         let with = || Flaws::danger([flaw]);
         assert!(fails((13, 60), any_case(), |case| play(2, life(case, &counts, with()))), "{flaw:?}");

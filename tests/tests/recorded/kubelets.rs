@@ -37,8 +37,12 @@ impl Kubelets {
         let mut tasks = Vec::new();
         for (name, port, code) in KUBELETS {
             let address = json!([{"type": "InternalIP", "address": LOOPBACK}]);
-            place(store, (name, name), json!({"addresses": address,
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}));
+            place(
+                store,
+                (name, name),
+                json!({"addresses": address,
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}),
+            );
             if name != "krefused" {
                 let listener = host.listen(&Endpoint::tcp(LOOPBACK, port)).await.expect("the port is free");
                 let tls = identity(name, authorities);
@@ -55,7 +59,8 @@ impl Kubelets {
 }
 
 fn place(store: &Store, (node, name): (&str, &str), status: serde_json::Value) {
-    let node_object = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": node}, "status": status});
+    let node_object =
+        json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": node}, "status": status});
     store.seed(node_object).expect("it is a node");
     pod(store, name, json!({"nodeName": node}));
 }
@@ -91,9 +96,10 @@ struct Kubelet {
 impl Handler for Kubelet {
     async fn handle(&self, request: Request, peer: &PeerInfo) -> Response {
         let (head, _) = request.into_parts();
-        let headers = head.headers.iter().map(|(name, value)| {
-            format!("{}: {}", name.as_str(), value.to_str().unwrap_or("(no text)"))
-        });
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{}: {}", name.as_str(), value.to_str().unwrap_or("(no text)")));
         let headers: Vec<String> = headers.collect();
         let text = match StatusCode::from_u16(self.code).expect("it is a code") {
             StatusCode::OK => json!({

@@ -36,7 +36,8 @@ pub fn play(section: &Section, folder: &Path) -> Played {
             played.rows += usize::from(!row.setup);
             played.differ += usize::from(row.differs.is_some());
             if let Err(wrong) = player.row(row).await {
-                let what = format!("{} [{}] {}", row.case, row.who, row.request);
+                let source = row.source.as_ref().map_or(String::new(), |source| format!(" ({source})"));
+                let what = format!("{} [{}] {}{source}", row.case, row.who, row.request);
                 played.wrong.push(format!("  {what}\n    {wrong}"));
             }
         }
@@ -109,7 +110,8 @@ impl Player {
         let Some(edit) = &row.edit else { return Ok(None) };
         let path = path.trim_end_matches("/status").trim_end_matches("/approval");
         let path = path.split('?').next().expect("there is always a first").to_owned();
-        let get = http::Request::builder().uri(path).body(body::empty()).map_err(|error| error.to_string())?;
+        let get =
+            http::Request::builder().uri(path).body(body::empty()).map_err(|error| error.to_string())?;
         let mut object = self.rig.ask(self.rig.authorities.client("cert", "admin"), get).await?.json();
         merge(&mut object, &self.filled_value(edit));
         Ok(Some(object.to_string().into_bytes()))

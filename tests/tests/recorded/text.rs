@@ -69,5 +69,8 @@ fn wildcards_match_what_they_are_named_for() {
     assert!(matches("a <UUID> b", "a 0f-9 b") && !matches("a <UUID> b", "a xyz b"));
     assert!(matches("<ANY>\"x\"<ANY>", "{\"x\"}") && !matches("<INT>!", "12"));
     assert!(matches("<TIME>", "2026-01-01T00:00:00Z") && matches("plain", "plain"));
-    assert_eq!(filled("<a:1> <UUID> <b:", &|word, argument| Some(format!("{word}{argument}"))), "a1 <UUID> <b:");
+    assert_eq!(
+        filled("<a:1> <UUID> <b:", &|word, argument| Some(format!("{word}{argument}"))),
+        "a1 <UUID> <b:"
+    );
 }

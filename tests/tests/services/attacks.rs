@@ -31,7 +31,8 @@ fn an_external_address_claims_the_apiservers_for_nodes_and_pods() {
         Box::pin(async move {
             let thief = stage.serve("thief", "node-2", json!({})).await;
             let api = stage.cluster.apiserver_address();
-            let claim = json!({"externalIPs": [api.ip()], "ports": [{"port": api.port(), "targetPort": 8080}]});
+            let claim =
+                json!({"externalIPs": [api.ip()], "ports": [{"port": api.port(), "targetPort": 8080}]});
             stage.create(SERVICES, service("claim", claim)).await;
             stage.endpoints_become("ravelin/claim", &[("thief", true)]).await;
             let client = stage.cluster.pod(Demo::Client, 0).expect("it runs");
@@ -62,7 +63,10 @@ fn a_host_port_takes_the_service_address_only_before_services() {
                                                    "ports": [{"containerPort": 8080, "hostPort": 443}]}]});
                 let thief = stage.serve("thief", "node-2", ports).await;
                 let own = SocketAddr::new(stage.node(1), 443);
-                assert!(stage.answers(&stage.world.host("user"), own).await, "the node's own port is the pod's");
+                assert!(
+                    stage.answers(&stage.world.host("user"), own).await,
+                    "the node's own port is the pod's"
+                );
                 assert_eq!(thief.served().len(), 1);
                 assert!(api_answers(&stage, 0).await, "another node's pods");
                 assert_eq!(api_answers(&stage, 1).await, !flawed);
@@ -98,12 +102,14 @@ fn endpoints_may_name_pods_of_another_namespace_and_services_only_their_own_slic
             // A slice for a service of another namespace is nobody's.
             stage.create(SLICES, slice("web", &address)).await;
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-            let to: IpAddr = made["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).expect("it has one");
+            let to: IpAddr =
+                made["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).expect("it has one");
             let host = stage.world.host("node-1");
             assert!(stage.answers(&host, SocketAddr::new(to, 80)).await);
             assert_eq!(victim.served().len(), 1);
             let web = stage.get("/api/v1/namespaces/ravelin/services/web").await;
-            let web: IpAddr = web["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).expect("it has one");
+            let web: IpAddr =
+                web["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()).expect("it has one");
             for _ in 0..8 {
                 assert!(stage.answers(&host, SocketAddr::new(web, 80)).await);
             }

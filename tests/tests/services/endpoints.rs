@@ -72,7 +72,9 @@ fn a_client_that_is_remembered_comes_to_the_same_endpoint() {
                 let spec = json!({"selector": {"app": "echo"}, "sessionAffinity": affinity,
                                   "ports": [{"port": 80, "targetPort": 8080}]});
                 let made = stage.create(SERVICES, json!({"metadata": {"name": name}, "spec": spec})).await;
-                stage.endpoints_become(&format!("ravelin/{name}"), &[("first", true), ("second", true)]).await;
+                stage
+                    .endpoints_become(&format!("ravelin/{name}"), &[("first", true), ("second", true)])
+                    .await;
                 let address = made["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok());
                 SocketAddr::new(address.expect("it was given one"), 80)
             };

@@ -79,7 +79,8 @@ impl Stage {
         }
         self.create("/api/v1/namespaces/ravelin/pods", pod).await;
         let path = format!("/api/v1/namespaces/ravelin/pods/{name}");
-        self.until(&format!("{name} runs"), async || self.get(&path).await["status"]["phase"] == "Running").await;
+        self.until(&format!("{name} runs"), async || self.get(&path).await["status"]["phase"] == "Running")
+            .await;
         let uid = self.get(&path).await["metadata"]["uid"].as_str().expect("it has one").to_owned();
         self.cluster.ledgers().remove(&uid).expect("a pod that runs has a ledger")
     }
@@ -116,7 +117,8 @@ impl Stage {
         self.until(&format!("{service} leads to {wanted:?}"), async || {
             let slices = self.get(&query).await;
             let slices = slices["items"].as_array().cloned().unwrap_or_default();
-            let endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+            let endpoints =
+                slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
             let mut found: Vec<(String, bool)> = endpoints
                 .map(|one| {
                     let address = one["addresses"][0].as_str().unwrap_or_default().to_owned();

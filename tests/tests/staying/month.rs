@@ -38,10 +38,6 @@ fn month(offset_seconds: i64) {
     assert_eq!(finished.value.looks, 120);
     // A token lives an hour and is replaced after 80 % of it.
     assert!(finished.value.tokens > 100, "{:?}", finished.value);
-    eprintln!(
-        "{offset_seconds} s off: {client} + {serving} rotations, {} lines",
-        finished.trace.iter().count()
-    );
 }
 
 async fn live(stage: &Stage) -> Month {

@@ -19,7 +19,9 @@ fn a_silent_node_is_unknown_and_tainted_until_it_speaks_again() {
             for node in [1, 2] {
                 stage.start_kubelet(node).await;
             }
-            stage.until("both are ready", 60, |stage| stage.ready(1) == "True" && stage.ready(2) == "True").await;
+            stage
+                .until("both are ready", 60, |stage| stage.ready(1) == "True" && stage.ready(2) == "True")
+                .await;
             stage.run_pod(1, "web").await;
             tokio::time::sleep(Duration::from_secs(30)).await;
             stage.world.faults().isolate("node-1");
@@ -32,7 +34,8 @@ fn a_silent_node_is_unknown_and_tainted_until_it_speaks_again() {
             let ready = ready.iter().find(|condition| condition["type"] == "Ready").expect("it has one");
             assert_eq!(ready["reason"], "NodeStatusUnknown");
             assert_eq!(ready["message"], "Kubelet stopped posting node status.");
-            let unreachable = ["NoSchedule", "NoExecute"].map(|e| format!("node.kubernetes.io/unreachable:{e}"));
+            let unreachable =
+                ["NoSchedule", "NoExecute"].map(|e| format!("node.kubernetes.io/unreachable:{e}"));
             assert_eq!(stage.taints(1), unreachable);
             assert!(!stage.is_pod_ready("web"), "pods of a silent node are not ready");
             assert_eq!(stage.taints(2), Vec::<String>::new());
@@ -47,10 +50,11 @@ fn a_silent_node_is_unknown_and_tainted_until_it_speaks_again() {
             assert_eq!(new["spec"]["nodeName"], "node-2");
 
             stage.world.faults().heal();
-            stage.until("it is ready again", 120, |stage| {
-                stage.ready(1) == "True" && stage.taints(1).is_empty() && stage.is_pod_ready("web")
-            })
-            .await;
+            stage
+                .until("it is ready again", 120, |stage| {
+                    stage.ready(1) == "True" && stage.taints(1).is_empty() && stage.is_pod_ready("web")
+                })
+                .await;
         })
     });
 }
@@ -87,7 +91,8 @@ fn a_node_that_names_an_owner_is_refused_or_deleted() {
                 let uid = ravelin_api::object::uid(&stage.node(1).expect("it is there")).to_owned();
                 let config = stage.kubelets[&1].kubelet.client_config().expect("it has joined");
                 let node = ravelin_client::Client::new(stage.world.host("node-1"), config);
-                let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "nobody", "uid": "no-such-uid" });
+                let owner =
+                    json!({ "apiVersion": "v1", "kind": "Node", "name": "nobody", "uid": "no-such-uid" });
                 let patch = json!({ "metadata": { "ownerReferences": [owner] } });
                 let patched = node.patch("/api/v1/nodes/node-1", PatchKind::Merge, &patch).await;
                 if !flawed {

@@ -163,8 +163,17 @@ impl Stage {
             watches: cast.pace.watches,
         };
         let _operator = Operator::start(world.host("operator"), operator);
-        let mut stage =
-            Self { world, cast, authority, api, token_key, manager: None, kubelets: BTreeMap::new(), trust, _operator };
+        let mut stage = Self {
+            world,
+            cast,
+            authority,
+            api,
+            token_key,
+            manager: None,
+            kubelets: BTreeMap::new(),
+            trust,
+            _operator,
+        };
         let (signer, root) = (Arc::clone(&stage.authority), stage.trust.to_pem());
         stage.start_controllers(&signer, &root);
         stage

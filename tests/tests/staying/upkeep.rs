@@ -25,7 +25,8 @@ fn a_deleted_namespace_goes_with_all_that_it_holds() {
     play((31, HOUR), cast(), |mut stage| {
         Box::pin(async move {
             stage.start_kubelet(1).await;
-            let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team" } });
+            let namespace =
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team" } });
             create(&stage, "/api/v1/namespaces", namespace).await;
             let account = |stage: &Stage| stage.object("serviceaccounts", "team", "default").is_some();
             let root = |stage: &Stage| stage.object("configmaps", "team", "kube-root-ca.crt").is_some();
@@ -54,7 +55,8 @@ fn a_deleted_namespace_goes_with_all_that_it_holds() {
 fn a_secret_is_given_its_accounts_token_as_long_as_the_account_is_there() {
     play((32, HOUR), cast(), |stage| {
         Box::pin(async move {
-            let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "robot" } });
+            let account =
+                json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "robot" } });
             create(&stage, "/api/v1/namespaces/default/serviceaccounts", account).await;
             let secret = |name: &str, account: &str| {
                 json!({
@@ -84,7 +86,11 @@ fn a_secret_is_given_its_accounts_token_as_long_as_the_account_is_there() {
             let said = asking(token.clone()).create(path, &review).await.expect("it is a good token");
             assert_eq!(said["status"]["userInfo"]["username"], "system:serviceaccount:default:robot");
 
-            stage.operator().delete("/api/v1/namespaces/default/serviceaccounts/robot").await.expect("it is there");
+            stage
+                .operator()
+                .delete("/api/v1/namespaces/default/serviceaccounts/robot")
+                .await
+                .expect("it is there");
             let gone = |stage: &Stage| stage.object("secrets", "default", "robot-token").is_none();
             stage.until("its token goes with it", 30, gone).await;
             tokio::time::sleep(Duration::from_secs(11)).await;
@@ -107,12 +113,16 @@ fn an_expired_bootstrap_token_is_deleted() {
                 },
             });
             create(&stage, "/api/v1/namespaces/kube-system/secrets", secret).await;
-            let there = |stage: &Stage| stage.object("secrets", "kube-system", "bootstrap-token-short1").is_some();
+            let there =
+                |stage: &Stage| stage.object("secrets", "kube-system", "bootstrap-token-short1").is_some();
             tokio::time::sleep(Duration::from_secs(595)).await;
             assert!(there(&stage));
             tokio::time::sleep(Duration::from_secs(15)).await;
             assert!(!there(&stage));
-            assert!(stage.object("secrets", "kube-system", "bootstrap-token-abcdef").is_some(), "without an end");
+            assert!(
+                stage.object("secrets", "kube-system", "bootstrap-token-abcdef").is_some(),
+                "without an end"
+            );
         })
     });
 }
@@ -145,10 +155,11 @@ fn what_has_an_owner_left_stays() {
             let both = stage.object("configmaps", "default", "of-both").expect("one owner is left");
             assert_eq!(object::list(&both, "metadata.ownerReferences").len(), 1);
             stage.operator().delete(&format!("{path}/second")).await.expect("it is there");
-            stage.until("the last owner is gone", 30, |stage| {
-                !there(stage, "of-both") && !there(stage, "of-second")
-            })
-            .await;
+            stage
+                .until("the last owner is gone", 30, |stage| {
+                    !there(stage, "of-both") && !there(stage, "of-second")
+                })
+                .await;
         })
     });
 }

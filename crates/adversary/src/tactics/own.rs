@@ -133,6 +133,10 @@ impl OwnCredentials {
                             let text = format!("the headers changed nothing: {}", answer.status);
                             notes.refused(&flow, by, text, &target.stakes());
                         }
+                        // Who is not known at all has not got as far as what the headers say.
+                        None if self.0.names_another() => {
+                            notes.tell(format!("{flow}: answered {}", answer.status));
+                        }
                         None => notes.refused_by_answer(&flow, &answer, &target.stakes()),
                     }
                 }

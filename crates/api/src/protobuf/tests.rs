@@ -1,3 +1,5 @@
+//! Protobuf by itself: recorded bytes, round trips, broken bytes.
+
 use super::*;
 use crate::{RESOURCES, Status};
 use proptest::prelude::*;

@@ -26,7 +26,7 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
     }
     // A path with empty segments is another path, which nobody serves.
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
-    let reads = matches!(asked.info.verb.as_str(), "get" | "head");
+    let reads = asked.info.verb == "get";
     let group = match segments.as_slice() {
         ["api"] if reads => Some(vec![""]),
         ["apis"] if reads => Some(GROUPS.to_vec()),

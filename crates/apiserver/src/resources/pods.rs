@@ -10,6 +10,7 @@ use ravelin_api::{Cause, GroupResource, Status, time};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Fills in what a new pod leaves open (`SetDefaults_PodSpec`), and its first status.
 pub(super) fn complete(pod: &mut Value) {
@@ -50,13 +51,39 @@ pub(super) fn causes(pod: &Value) -> Vec<Cause> {
     if object::list(pod, "spec.containers").is_empty() {
         causes.push(cause("FieldValueRequired", "spec.containers", "Required value"));
     }
+    let mut names = BTreeSet::new();
     for list in ["containers", "initContainers"] {
         for (i, container) in object::list(pod, &format!("spec.{list}")).iter().enumerate() {
             let name = object::text(container, "name");
-            if !is_label(name) {
-                let field = format!("spec.{list}[{i}].name");
+            let field = format!("spec.{list}[{i}].name");
+            if name.is_empty() {
+                causes.push(cause("FieldValueRequired", &field, "Required value"));
+            } else if !is_label(name) {
                 let message = format!("Invalid value: {name:?}: {LABEL}");
                 causes.push(cause("FieldValueInvalid", &field, message));
+            } else if !names.insert(name) {
+                causes.push(cause("FieldValueDuplicate", &field, format!("Duplicate value: {name:?}")));
+            }
+            causes.extend(port_causes(container, &format!("spec.{list}[{i}]")));
+        }
+    }
+    causes
+}
+
+/// Ports are numbers from 1 to 65535; a host's port may be left out.
+fn port_causes(container: &Value, path: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (i, port) in object::list(container, "ports").iter().enumerate() {
+        let number = |name: &str| port.get(name).and_then(Value::as_i64).unwrap_or(0);
+        let (inside, outside) = (number("containerPort"), number("hostPort"));
+        if inside == 0 {
+            let field = format!("{path}.ports[{i}].containerPort");
+            causes.push(cause("FieldValueRequired", &field, "Required value"));
+        }
+        for (name, number) in [("containerPort", inside), ("hostPort", outside)] {
+            if number != 0 && !(1..=65_535).contains(&number) {
+                let message = format!("Invalid value: {number}: must be between 1 and 65535, inclusive");
+                causes.push(cause("FieldValueInvalid", &format!("{path}.ports[{i}].{name}"), message));
             }
         }
     }

@@ -21,6 +21,10 @@ pub(super) fn get(
     (asked, target): (&Asked, &Target),
 ) -> Result<Response, Status> {
     let store = server.objects(permit);
+    if asked.query.flag("export") {
+        let why = "the export parameter, deprecated since v1.14, is no longer supported";
+        return Err(Status::bad_request(why));
+    }
     let version = asked.query.first("resourceVersion").unwrap_or_default();
     revision::not_in_the_future(revision::parse(version).map_err(Status::plain_error)?, store.revision())?;
     let found = store.stored(&target.key());

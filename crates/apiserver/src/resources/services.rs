@@ -222,9 +222,9 @@ fn free_address(range: &IpNet, target: &Target, taken: &BTreeSet<IpAddr>) -> Res
 /// A changed service keeps what it was given (`patchAllocatedValues`), unless its new type has no use
 /// for it (`dropTypeDependentFields`), and its address for good.
 pub(super) fn check_update(target: &Target, new: &mut Value, present: &Value) -> Result<(), Status> {
+    default(new);
     keep_allocated(new, present);
     drop_by_type(new, present);
-    default(new);
     let (old, now) = (object::texts(present, "spec.clusterIPs"), object::texts(new, "spec.clusterIPs"));
     let both_have = kind(new) != "ExternalName" && kind(present) != "ExternalName";
     if both_have && !old.is_empty() && old.first() != now.first() {

@@ -32,8 +32,11 @@ async fn taken_for(stage: &Stage, who: &As, headers: &[(&str, &str)]) -> Result<
     }
 }
 
-/// Grants rules, given as (verbs, API group, resources, names), to a user.
-fn grant(stage: &Stage, user: &str, rules: &[(&[&str], &str, &[&str], &[&str])]) {
+/// Verbs, API group, resources, names.
+type Rule<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
+
+/// Grants rules to a user.
+fn grant(stage: &Stage, user: &str, rules: &[Rule<'_>]) {
     let rules: Vec<Value> = rules
         .iter()
         .map(|(verbs, group, resources, names)| {
@@ -56,7 +59,7 @@ fn grant(stage: &Stage, user: &str, rules: &[(&[&str], &str, &[&str], &[&str])])
 
 async fn stage_of(version: (u32, u32)) -> Stage {
     let stage = Stage::configured(Flaws::none(), |config| config.kubernetes_version = version).await;
-    let legacy: &[(&[&str], &str, &[&str], &[&str])] = &[
+    let legacy: &[Rule<'_>] = &[
         (&["impersonate"], "", &["users"], &["alice"]),
         (&["impersonate"], "", &["groups"], &["dev"]),
         (&["impersonate"], "authentication.k8s.io", &["userextras/scopes"], &["a"]),
@@ -195,7 +198,7 @@ async fn before_one_could_be_constrained_users_alone_count() {
 #[tokio::test]
 async fn constrained_impersonation_is_for_some_requests_only() {
     let stage = stage_of((1, 36)).await;
-    let on_pods: (&[&str], &str, &[&str], &[&str]) = (&["impersonate-on:user-info:get"], "", &["pods"], &[]);
+    let on_pods: Rule<'_> = (&["impersonate-on:user-info:get"], "", &["pods"], &[]);
     let group = "authentication.k8s.io";
     grant(
         &stage,

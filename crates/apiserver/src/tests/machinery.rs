@@ -386,6 +386,11 @@ async fn paths_and_methods_are_known_or_not() {
         ("GET /api/v1/configmaps/kk".to_owned(), 404, unknown),
         ("GET /api/v1/namespaces/default/nodes".to_owned(), 404, unknown),
         ("POST /version".to_owned(), 405, method),
+        (
+            format!("GET {MAPS}/kk?export=1"),
+            400,
+            "the export parameter, deprecated since v1.14, is no longer supported",
+        ),
     ] {
         let answer = call(&stage, &request, &[], b"").await;
         assert_eq!((answer.code, answer.message().as_str()), (code, message), "{request}");
@@ -404,6 +409,7 @@ async fn paths_and_methods_are_known_or_not() {
             "{request}"
         );
     }
+    assert_eq!(call(&stage, &format!("HEAD {MAPS}/kk"), &[], b"").await.code, 405);
     let nodes = call(&stage, "GET /api/v1/nodes/", &[], b"").await;
     assert_eq!((nodes.code, nodes.json()["kind"].clone()), (200, json!("NodeList")));
     let discovered = call(

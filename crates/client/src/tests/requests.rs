@@ -182,10 +182,8 @@ async fn a_renewed_token_is_used_within_a_minute_or_after_a_refusal() {
     let _serving = stage.serve().await;
     stage.api.answer("/refused", &[whole(401, "{}")]);
     let write = |token: &str| stage.host.disk().write("/token", token.as_bytes()).unwrap();
-    let client = Client::new(
-        Arc::clone(&stage.host),
-        stage.config(Credential::Token(TokenSource::file("/token"))),
-    );
+    let client =
+        Client::new(Arc::clone(&stage.host), stage.config(Credential::Token(TokenSource::file("/token"))));
     write("one");
     client.get("/").await.unwrap();
     write("two");

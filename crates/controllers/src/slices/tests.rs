@@ -95,8 +95,9 @@ fn pods_with_other_numbers_for_a_port_have_a_slice_of_their_own() {
 
 #[test]
 fn a_slice_has_a_hundred_endpoints_at_most() {
-    let pods: Vec<Value> =
-        (0..201).map(|n| pod(&format!("p{n}"), "a", "True", &format!("10.1.{}.{}", n / 200, n % 200))).collect();
+    let pods: Vec<Value> = (0..201)
+        .map(|n| pod(&format!("p{n}"), "a", "True", &format!("10.1.{}.{}", n / 200, n % 200)))
+        .collect();
     let (slices, _) = made(&service(), &pods);
     let sizes: Vec<_> = slices.iter().map(|slice| slice["endpoints"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [100, 100, 1]);

@@ -45,7 +45,8 @@ fn port_maps(pod: &Value, address: IpAddr) -> Vec<PortMap> {
     let containers = object::list(pod, "spec.containers").iter();
     let ports = containers.flat_map(|container| object::list(container, "ports"));
     let tcp = ports.filter(|port| matches!(port["protocol"].as_str(), None | Some("TCP")));
-    let number = |port: &Value| port.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+    let number =
+        |port: &Value| port.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
     let map = |port: &Value| {
         let given = port["hostIP"].as_str().filter(|ip| !ip.is_empty());
         // An address that cannot be read is none of the node's.

@@ -91,7 +91,12 @@ impl Injector {
     }
 
     /// The files that a ConfigMap or Secret gives.
-    async fn object(&mut self, piece: &Piece, view: &PodView, oldest: Duration) -> Result<Files, NotInjected> {
+    async fn object(
+        &mut self,
+        piece: &Piece,
+        view: &PodView,
+        oldest: Duration,
+    ) -> Result<Files, NotInjected> {
         let Piece::Object { of, items, optional } = piece else { return Ok(Files::new()) };
         let (plural, name) = (of.plural, of.name.clone());
         let found = self.sources.object(&view.namespace, of, oldest).await;

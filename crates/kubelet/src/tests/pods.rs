@@ -84,7 +84,10 @@ async fn a_pod_without_the_volume_has_no_token_and_one_that_names_an_audience_ha
     let stage = bound(pod).await;
     let _running = stage.start(stage.config()).await;
     let asked = stage.request(TOKEN).await;
-    assert_eq!((&asked["spec"]["audiences"], &asked["spec"]["expirationSeconds"]), (&json!(["vault"]), &json!(600)));
+    assert_eq!(
+        (&asked["spec"]["audiences"], &asked["spec"]["expirationSeconds"]),
+        (&json!(["vault"]), &json!(600))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,11 +125,17 @@ async fn a_serving_certificate_is_kept_and_replaced_like_the_clients() {
 async fn a_node_registers_with_its_taints_and_corrects_its_own_labels_only() {
     let stage = Stage::new(Flaws::none()).await;
     let mut config = stage.config();
-    config.taints =
-        vec![crate::Taint { key: "k".to_owned(), value: Some("v".to_owned()), effect: "NoSchedule".to_owned() }];
+    config.taints = vec![crate::Taint {
+        key: "k".to_owned(),
+        value: Some("v".to_owned()),
+        effect: "NoSchedule".to_owned(),
+    }];
     let _running = stage.start(config).await;
     let node = stage.request("POST /api/v1/nodes").await;
-    assert_eq!(node["spec"]["taints"], serde_json::json!([{ "key": "k", "value": "v", "effect": "NoSchedule" }]));
+    assert_eq!(
+        node["spec"]["taints"],
+        serde_json::json!([{ "key": "k", "value": "v", "effect": "NoSchedule" }])
+    );
     let reported: Vec<_> =
         node["status"]["conditions"].as_array().unwrap().iter().map(|c| c["type"].clone()).collect();
     assert_eq!(reported, ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]);

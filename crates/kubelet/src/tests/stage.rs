@@ -273,7 +273,8 @@ impl Stub {
             }
             line if line.starts_with("GET /apis/certificates.k8s.io/v1/certificatesigningrequests/") => {
                 let csr = self.csr.lock().unwrap().clone();
-                return csr.filter(|csr| line.ends_with(csr["metadata"]["name"].as_str().unwrap_or_default()));
+                return csr
+                    .filter(|csr| line.ends_with(csr["metadata"]["name"].as_str().unwrap_or_default()));
             }
             line if line.starts_with("GET") => return None,
             _ => {}

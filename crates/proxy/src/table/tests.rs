@@ -88,7 +88,11 @@ fn addresses_lead_to_ready_endpoints_of_the_same_port() {
                 { "addresses": ["not an address"] },
             ]),
         ),
-        slice("kubernetes", json!([{ "name": "https", "port": 6443 }]), json!([{ "addresses": ["192.0.2.1"] }])),
+        slice(
+            "kubernetes",
+            json!([{ "name": "https", "port": 6443 }]),
+            json!([{ "addresses": ["192.0.2.1"] }]),
+        ),
         slice("headless", json!([{ "name": "", "port": 80 }]), json!([{ "addresses": ["10.1.0.9"] }])),
     ];
     let expected = [
@@ -150,10 +154,7 @@ fn an_external_local_policy_keeps_to_the_node_for_what_arrives() {
     let external = |slices: &[Value]| rendered(&[web(spec.clone())], slices)[..2].to_vec();
     assert_eq!(
         external(&[both()]),
-        [
-            "10.0.0.1:30080 opened > 10.1.0.2:8080 10.2.0.2:8080",
-            "10.0.0.1:30080 arriving > 10.1.0.2:8080",
-        ]
+        ["10.0.0.1:30080 opened > 10.1.0.2:8080 10.2.0.2:8080", "10.0.0.1:30080 arriving > 10.1.0.2:8080",]
     );
     assert_eq!(external(&[elsewhere()])[1], "10.0.0.1:30080 arriving > dropped");
     assert_eq!(external(&[])[1], "10.0.0.1:30080 arriving > refused");
@@ -189,30 +190,25 @@ fn the_oldest_service_keeps_an_address_and_cluster_addresses_come_first() {
     };
     let claims = json!({ "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"],
                          "externalIPs": ["192.0.2.10", "10.96.0.8"] });
-    let young = json!({ "clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"], "externalIPs": ["192.0.2.10"] });
-    let services = [
-        named("young", "2026-01-02T00:00:00Z", young),
-        named("old", "2026-01-01T00:00:00Z", claims),
-    ];
-    let to = |name: &str, address: &str| {
-        slice(name, json!([{ "port": 1 }]), json!([{ "addresses": [address] }]))
-    };
+    let young =
+        json!({ "clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"], "externalIPs": ["192.0.2.10"] });
+    let services =
+        [named("young", "2026-01-02T00:00:00Z", young), named("old", "2026-01-01T00:00:00Z", claims)];
+    let to =
+        |name: &str, address: &str| slice(name, json!([{ "port": 1 }]), json!([{ "addresses": [address] }]));
     let slices = [to("young", "10.1.0.2"), to("old", "10.1.0.3")];
-    let expected = [
-        "10.96.0.7:80 > 10.1.0.3:1",
-        "10.96.0.8:80 > 10.1.0.2:1",
-        "192.0.2.10:80 masquerade > 10.1.0.3:1",
-    ];
+    let expected =
+        ["10.96.0.7:80 > 10.1.0.3:1", "10.96.0.8:80 > 10.1.0.2:1", "192.0.2.10:80 masquerade > 10.1.0.3:1"];
     assert_eq!(rendered(&services, &slices), expected);
 }
 
 #[test]
 fn load_balancers_addresses_are_claimed_unless_they_keep_them_to_themselves() {
     let mut service = web(json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));
-    let ingress = json!([{ "ip": "192.0.2.7" }, { "ip": "192.0.2.8", "ipMode": "Proxy" }, { "hostname": "lb" }]);
+    let ingress =
+        json!([{ "ip": "192.0.2.7" }, { "ip": "192.0.2.8", "ipMode": "Proxy" }, { "hostname": "lb" }]);
     service["status"] = json!({ "loadBalancer": { "ingress": ingress } });
-    let expected =
-        ["10.96.0.9:80 > 10.2.0.2:8080", "192.0.2.7:80 masquerade > 10.2.0.2:8080"];
+    let expected = ["10.96.0.9:80 > 10.2.0.2:8080", "192.0.2.7:80 masquerade > 10.2.0.2:8080"];
     assert_eq!(rendered(&[service.clone()], &[elsewhere()]), expected);
     service["metadata"]["labels"] = json!({ OTHER_PROXY: "another" });
     assert!(rendered(&[service], &[elsewhere()]).is_empty());

@@ -24,10 +24,8 @@ fn a_node_port_is_forwarded_to_other_nodes_under_the_nodes_address() {
         Box::pin(async move {
             let near = echo(&world, "pod-1", "10.244.1.2:80").await;
             let far = echo(&world, "pod-2", "10.244.2.2:80").await;
-            let cluster = |to: &str| Redirect {
-                masquerade: true,
-                ..Redirect::new(at(NODE_PORT), vec![at(to)])
-            };
+            let cluster =
+                |to: &str| Redirect { masquerade: true, ..Redirect::new(at(NODE_PORT), vec![at(to)]) };
             world.host("node-1").set_redirects(vec![cluster("10.244.2.2:80")]);
             for from in ["user", "node-2", "pod-1", "attacker", "node-1"] {
                 assert!(talks(&world, from, NODE_PORT).await, "{from}");

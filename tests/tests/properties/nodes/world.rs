@@ -299,7 +299,8 @@ fn referred(pod: &Value) -> Vec<(&'static str, String)> {
 }
 
 fn pod(plan: &PodPlan, node: &str, word: &str) -> Value {
-    let mut container = json!({"name": "c", "image": "i", "env": [{"name": "WORD", "value": word}], "envFrom": []});
+    let mut container =
+        json!({"name": "c", "image": "i", "env": [{"name": "WORD", "value": word}], "envFrom": []});
     let mut init = json!({"name": "i", "image": "i", "env": []});
     let (mut volumes, mut pulls, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     let all = plan.secrets.iter().map(|(way, name)| (true, way, name));
@@ -311,13 +312,19 @@ fn pod(plan: &PodPlan, node: &str, word: &str) -> Value {
         let push = |list: &mut Value, item: Value| list.as_array_mut().expect("it is a list").push(item);
         match (way, is_secret) {
             (Way::Volume, true) => volumes.push(json!({"name": volume, "secret": {"secretName": name}})),
-            (Way::Volume | Way::PullSecret, false) => volumes.push(json!({"name": volume, "configMap": {"name": name}})),
+            (Way::Volume | Way::PullSecret, false) => {
+                volumes.push(json!({"name": volume, "configMap": {"name": name}}))
+            }
             (Way::Projected, true) => sources.push(json!({"secret": {"name": name}})),
             (Way::Projected, false) => sources.push(json!({"configMap": {"name": name}})),
             (Way::Variable, _) => push(&mut container["env"], variable),
             (Way::InitContainer, _) => push(&mut init["env"], variable),
-            (Way::WholeEnvironment, true) => push(&mut container["envFrom"], json!({"secretRef": {"name": name}})),
-            (Way::WholeEnvironment, false) => push(&mut container["envFrom"], json!({"configMapRef": {"name": name}})),
+            (Way::WholeEnvironment, true) => {
+                push(&mut container["envFrom"], json!({"secretRef": {"name": name}}))
+            }
+            (Way::WholeEnvironment, false) => {
+                push(&mut container["envFrom"], json!({"configMapRef": {"name": name}}))
+            }
             (Way::PullSecret, true) => pulls.push(json!({"name": name})),
         }
     }

@@ -51,7 +51,9 @@ impl Signer {
 #[derive(Clone, Debug)]
 enum Spoil {
     /// `CA:TRUE`.
-    Authority { has_length: bool },
+    Authority {
+        has_length: bool,
+    },
     /// Key usage bits: 0x80 is digital signature, 0x04 certificate signing, 0x02 revocation lists.
     KeyUsage(u8),
     /// Extended key usages: 1 server, 2 client, 3 code signing, 0 any.
@@ -59,7 +61,9 @@ enum Spoil {
     /// One more name.
     Name(General),
     NameConstraints,
-    Unknown { critical: bool },
+    Unknown {
+        critical: bool,
+    },
     CommonName(Option<&'static str>),
     SecondCommonName(&'static str),
     Organizations(Vec<&'static str>),
@@ -131,78 +135,120 @@ struct Made {
 
 impl Plan {
     fn make(&self, number: usize) -> Made {
-        let signer = self.signer;
-        let mut names = match signer {
-            Signer::KubeletServing => vec![General::Dns("n1"), General::Ip([10, 0, 0, 2])],
-            _ => Vec::new(),
-        };
-        let (mut common_name, mut organizations) = match signer {
-            Signer::ApiClient => (Some("alice"), vec!["dev"]),
-            _ => (Some("system:node:n1"), vec!["system:nodes"]),
-        };
-        let purpose = if signer == Signer::KubeletServing { "server auth" } else { "client auth" };
-        let mut usages = vec!["digital signature", purpose];
+        let mut draft = Draft::good(self.signer);
         if self.has_encipherment {
-            usages.push("key encipherment");
+            draft.usages.push("key encipherment");
         }
-        let (mut extensions, mut more, mut is_signed) = (Vec::new(), Vec::new(), true);
-        let (mut signer_name, mut expires) = (signer.name(), None);
         for spoil in &self.spoils {
-            match spoil {
-                Spoil::Authority { has_length } => {
-                    let mut value = vec![der::boolean(true)];
-                    value.extend(has_length.then(|| der::integer(3)));
-                    extensions.push(der::extension(der::BASIC_CONSTRAINTS, true, &der::sequence(&value)));
-                }
-                Spoil::KeyUsage(bits) => {
-                    extensions.push(der::extension(der::KEY_USAGE, true, &der::key_usage(*bits)));
-                }
-                Spoil::Extended(kinds) => {
-                    let oids = kinds.iter().map(|kind| match kind {
-                        0 => der::oid(&[2, 5, 29, 37, 0]),
-                        kind => der::oid(&[1, 3, 6, 1, 5, 5, 7, 3, u32::from(*kind)]),
-                    });
-                    let value = der::sequence(&oids.collect::<Vec<_>>());
-                    extensions.push(der::extension(der::EXTENDED_KEY_USAGE, false, &value));
-                }
-                Spoil::Name(name) => names.push(name.clone()),
-                Spoil::NameConstraints => {
-                    extensions.push(der::extension(der::NAME_CONSTRAINTS, true, &der::sequence(&[])));
-                }
-                Spoil::Unknown { critical } => {
-                    extensions.push(der::extension(&[1, 3, 6, 1, 4, 1, 99999, 1], *critical, &der::integer(1)));
-                }
-                Spoil::CommonName(name) => common_name = *name,
-                Spoil::SecondCommonName(name) => {
-                    more.push((der::COMMON_NAME, *name));
-                    // The last one counts (Go's `pkix.Name.FillFromRDNSequence`).
-                    common_name = Some(name);
-                }
-                Spoil::Organizations(all) => organizations.clone_from(all),
-                Spoil::Unit => more.push((der::UNIT, "unit")),
-                Spoil::NotSigned => is_signed = false,
-                Spoil::Usages(all) => usages.clone_from(all),
-                Spoil::OtherSigner(name) => signer_name = name,
-                Spoil::Expires(seconds) => expires = Some(*seconds),
-            }
+            draft.spoil(spoil);
         }
-        if !names.is_empty() {
-            extensions.push(der::extension(der::ALTERNATIVE_NAMES, false, &der::alternative_names(&names)));
+        draft.made(number)
+    }
+}
+
+/// A request before it is written down.
+struct Draft {
+    signer: &'static str,
+    names: Vec<General>,
+    common_name: Option<&'static str>,
+    second_name: Option<&'static str>,
+    organizations: Vec<&'static str>,
+    has_unit: bool,
+    usages: Vec<&'static str>,
+    extensions: Vec<Vec<u8>>,
+    is_signed: bool,
+    expires: Option<i64>,
+}
+
+impl Draft {
+    /// One that is signed.
+    fn good(signer: Signer) -> Self {
+        let is_serving = signer == Signer::KubeletServing;
+        let (common_name, organization) = match signer {
+            Signer::ApiClient => ("alice", "dev"),
+            _ => ("system:node:n1", "system:nodes"),
+        };
+        let names = vec![General::Dns("n1"), General::Ip([10, 0, 0, 2])];
+        Self {
+            signer: signer.name(),
+            names: if is_serving { names } else { Vec::new() },
+            common_name: Some(common_name),
+            second_name: None,
+            organizations: vec![organization],
+            has_unit: false,
+            usages: vec!["digital signature", if is_serving { "server auth" } else { "client auth" }],
+            extensions: Vec::new(),
+            is_signed: true,
+            expires: None,
+        }
+    }
+
+    fn spoil(&mut self, spoil: &Spoil) {
+        match spoil {
+            Spoil::Authority { has_length } => {
+                let mut value = vec![der::boolean(true)];
+                value.extend(has_length.then(|| der::integer(3)));
+                self.extend(der::BASIC_CONSTRAINTS, true, &der::sequence(&value));
+            }
+            Spoil::KeyUsage(bits) => self.extend(der::KEY_USAGE, true, &der::key_usage(*bits)),
+            Spoil::Extended(kinds) => {
+                let oids = kinds.iter().map(|kind| match kind {
+                    0 => der::oid(&[2, 5, 29, 37, 0]),
+                    kind => der::oid(&[1, 3, 6, 1, 5, 5, 7, 3, u32::from(*kind)]),
+                });
+                let value = der::sequence(&oids.collect::<Vec<_>>());
+                self.extend(der::EXTENDED_KEY_USAGE, false, &value);
+            }
+            Spoil::Name(name) => self.names.push(name.clone()),
+            Spoil::NameConstraints => self.extend(der::NAME_CONSTRAINTS, true, &der::sequence(&[])),
+            Spoil::Unknown { critical } => {
+                self.extend(&[1, 3, 6, 1, 4, 1, 99999, 1], *critical, &der::integer(1));
+            }
+            Spoil::CommonName(name) => self.common_name = *name,
+            Spoil::SecondCommonName(name) => self.second_name = Some(name),
+            Spoil::Organizations(all) => self.organizations.clone_from(all),
+            Spoil::Unit => self.has_unit = true,
+            Spoil::NotSigned => self.is_signed = false,
+            Spoil::Usages(all) => self.usages.clone_from(all),
+            Spoil::OtherSigner(name) => self.signer = name,
+            Spoil::Expires(seconds) => self.expires = Some(*seconds),
+        }
+    }
+
+    fn extend(&mut self, kind: &[u32], critical: bool, value: &[u8]) {
+        self.extensions.push(der::extension(kind, critical, value));
+    }
+
+    fn made(mut self, number: usize) -> Made {
+        if !self.names.is_empty() {
+            let names = der::alternative_names(&self.names);
+            self.extend(der::ALTERNATIVE_NAMES, false, &names);
         }
         let mut attributes: Vec<(&[u32], &str)> =
-            organizations.iter().map(|organization| (der::ORGANIZATION, *organization)).collect();
-        let first = if more.iter().any(|(kind, _)| *kind == der::COMMON_NAME) { Some("system:node:n1") } else { common_name };
-        attributes.extend(first.map(|name| (der::COMMON_NAME, name)));
-        attributes.extend(more);
+            self.organizations.iter().map(|organization| (der::ORGANIZATION, *organization)).collect();
+        let common_names = self.common_name.iter().chain(&self.second_name);
+        attributes.extend(common_names.map(|name| (der::COMMON_NAME, *name)));
+        if self.has_unit {
+            attributes.push((der::UNIT, "unit"));
+        }
         let key = KeyPair::generate(&mut super::stage::chance("requester"));
-        let pem = der::request(&der::name(&attributes), &extensions, (&key, is_signed));
-        let mut spec = json!({"request": STANDARD.encode(pem), "signerName": signer_name, "usages": usages});
-        if let Some(seconds) = expires {
+        let pem = der::request(&der::name(&attributes), &self.extensions, (&key, self.is_signed));
+        let mut spec =
+            json!({"request": STANDARD.encode(pem), "signerName": self.signer, "usages": self.usages});
+        if let Some(seconds) = self.expires {
             spec["expirationSeconds"] = json!(seconds);
         }
         let object = json!({"kind": "CertificateSigningRequest", "apiVersion": "certificates.k8s.io/v1",
             "metadata": {"name": format!("r{number}")}, "spec": spec});
-        Made { object, key, names, common_name, organizations, expires }
+        Made {
+            object,
+            key,
+            names: self.names,
+            // Of two the last counts (Go's `pkix.Name.FillFromRDNSequence`).
+            common_name: self.second_name.or(self.common_name),
+            organizations: self.organizations,
+            expires: self.expires,
+        }
     }
 }
 
@@ -212,7 +258,8 @@ fn complaints(plan: &Plan, made: &Made, certificate: &X509Certificate<'_>, now: 
     let mut complain = |wrong: bool, what: String| found.extend(wrong.then_some(what));
     let is_kubelets = plan.signer != Signer::ApiClient;
     let texts = |kind| -> Vec<String> {
-        let attributes = certificate.subject().iter_attributes().filter(|attribute| *attribute.attr_type() == kind);
+        let attributes =
+            certificate.subject().iter_attributes().filter(|attribute| *attribute.attr_type() == kind);
         attributes.filter_map(|attribute| attribute.as_str().ok().map(str::to_owned)).collect()
     };
     let (names, groups) = (texts(OID_X509_COMMON_NAME), texts(OID_X509_ORGANIZATION_NAME));
@@ -220,14 +267,27 @@ fn complaints(plan: &Plan, made: &Made, certificate: &X509Certificate<'_>, now: 
     complain(others > 0 && is_kubelets, format!("{others} other attributes in a node's name"));
     if is_kubelets {
         complain(groups != ["system:nodes"], format!("a node's groups are {groups:?}"));
-        complain(!names.last().is_some_and(|name| name.starts_with("system:node:")), format!("a node is called {names:?}"));
+        complain(
+            !names.last().is_some_and(|name| name.starts_with("system:node:")),
+            format!("a node is called {names:?}"),
+        );
     }
-    complain(groups.iter().any(|group| group == "system:masters"), "a request makes an administrator".to_owned());
+    complain(
+        groups.iter().any(|group| group == "system:masters"),
+        "a request makes an administrator".to_owned(),
+    );
     complain(groups != made.organizations, format!("the groups {groups:?} were not asked for"));
-    complain(names.last().map(String::as_str).unwrap_or_default() != made.common_name.unwrap_or_default(), format!("{names:?} was not asked for"));
-    complain(certificate.public_key().raw != made.key.public().to_spki_der(), "it is of another key".to_owned());
-    let (from, until) = (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
-    let longest = made.expires.map_or(LONGEST, |asked| asked.max(600).min(LONGEST));
+    complain(
+        names.last().map(String::as_str).unwrap_or_default() != made.common_name.unwrap_or_default(),
+        format!("{names:?} was not asked for"),
+    );
+    complain(
+        certificate.public_key().raw != made.key.public().to_spki_der(),
+        "it is of another key".to_owned(),
+    );
+    let (from, until) =
+        (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
+    let longest = made.expires.map_or(LONGEST, |asked| asked.clamp(600, LONGEST));
     complain(from < now - BACKDATED, format!("it is valid from {} s before", now - from));
     complain(until > now + longest + 60, format!("it is valid for {} s", until - now));
     for extension in certificate.extensions() {
@@ -242,12 +302,19 @@ fn complaints(plan: &Plan, made: &Made, certificate: &X509Certificate<'_>, now: 
 
 fn extension_is_wrong(plan: &Plan, made: &Made, extension: &ParsedExtension<'_>) -> (bool, String) {
     let wrong = match extension {
-        ParsedExtension::BasicConstraints(constraints) => constraints.ca || constraints.path_len_constraint.is_some(),
+        ParsedExtension::BasicConstraints(constraints) => {
+            constraints.ca || constraints.path_len_constraint.is_some()
+        }
         // Digital signature and key encipherment: the first and the third bit.
         ParsedExtension::KeyUsage(usage) => usage.flags & !0b101 != 0,
         ParsedExtension::ExtendedKeyUsage(usage) => {
             let is_server = plan.signer == Signer::KubeletServing;
-            let others = usage.any || usage.code_signing || usage.email_protection || usage.time_stamping || usage.ocsp_signing || !usage.other.is_empty();
+            let others = usage.any
+                || usage.code_signing
+                || usage.email_protection
+                || usage.time_stamping
+                || usage.ocsp_signing
+                || !usage.other.is_empty();
             others || usage.server_auth != is_server || usage.client_auth == is_server
         }
         ParsedExtension::SubjectAlternativeName(names) => {
@@ -256,7 +323,9 @@ fn extension_is_wrong(plan: &Plan, made: &Made, extension: &ParsedExtension<'_>)
                 let is_kind = match plan.signer {
                     Signer::ApiClient => true,
                     Signer::KubeletClient => false,
-                    Signer::KubeletServing => matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_)),
+                    Signer::KubeletServing => {
+                        matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
+                    }
                 };
                 asked && is_kind
             };
@@ -290,7 +359,8 @@ async fn ask_for_all(admin: &mut Caller, plans: &[Plan], counts: &Counts) -> Vec
             continue;
         }
         let mut approved = answer.json();
-        approved["status"]["conditions"] = json!([{"type": "Approved", "status": "True", "reason": "Test", "message": "m"}]);
+        approved["status"]["conditions"] =
+            json!([{"type": "Approved", "status": "True", "reason": "Test", "message": "m"}]);
         let path = format!("{CSRS}/r{number}/approval");
         let answer = admin.ask(&Ask::new("PUT", path).with(&approved)).await;
         assert!(answer.is_ok(), "the administrator may approve: {}", answer.text);
@@ -316,14 +386,19 @@ async fn sign(plans: &[Plan], counts: &Counts, flaws: Flaws) -> Result<(), Strin
         }
         let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).map_err(|error| error.to_string())?;
         let (_, certificate) = X509Certificate::from_der(&pem.contents).map_err(|error| error.to_string())?;
-        let is_ours = plan.spoils.iter().all(|spoil| !matches!(spoil, Spoil::OtherSigner(_) | Spoil::NotSigned));
+        let is_ours =
+            plan.spoils.iter().all(|spoil| !matches!(spoil, Spoil::OtherSigner(_) | Spoil::NotSigned));
         let mut found = complaints(plan, made, &certificate, now);
         found.extend((!is_ours).then(|| "it was signed at all".to_owned()));
         if !found.is_empty() {
             return Err(format!("{plan:?}\n{found:#?}"));
         }
         counts.count("signed");
-        counts.count(if plan.spoils.is_empty() { "signed as it should be" } else { "signed without what was too much" });
+        counts.count(if plan.spoils.is_empty() {
+            "signed as it should be"
+        } else {
+            "signed without what was too much"
+        });
     }
     Ok(())
 }
