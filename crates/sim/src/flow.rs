@@ -71,8 +71,8 @@ pub(crate) struct Live {
     pub(crate) segment: Segment,
     /// The attacker touches its packets.
     pub(crate) touched: bool,
-    /// What the flow is called in the names of its streams of randomness.
-    pub(crate) identity: String,
+    /// Who talks to whom, in the names of its streams of randomness.
+    pub(crate) pair: String,
     pub(crate) draws: Entropy,
     /// The cell that `draws` belongs to.
     pub(crate) draws_cell: u64,

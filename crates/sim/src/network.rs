@@ -48,8 +48,6 @@ pub(crate) struct Network {
 pub(crate) struct State {
     pub(crate) cell: Arc<str>,
     pub(crate) cell_number: u64,
-    /// How many flows each client has opened to each destination in this cell.
-    pub(crate) opened: BTreeMap<(Machine, SocketAddr), u64>,
     pub(crate) flows: Flows,
     pub(crate) queue: BTreeMap<(Duration, u64), Due>,
     pub(crate) queued: u64,
@@ -114,7 +112,6 @@ impl Network {
         let state = State {
             cell: Arc::from(""),
             cell_number: 0,
-            opened: BTreeMap::new(),
             flows: Flows::default(),
             queue: BTreeMap::new(),
             queued: 0,

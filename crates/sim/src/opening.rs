@@ -2,7 +2,7 @@
 
 use crate::flow::{Both, End, Live, Progress, Way};
 use crate::network::{Due, Network, State};
-use crate::topology::{MASQUERADE_V4, MASQUERADE_V6, Machine, Map};
+use crate::topology::{MASQUERADE_V4, MASQUERADE_V6, Machine};
 use crate::{Place, Segment};
 use ravelin_entropy::Entropy;
 use ravelin_host::{Opening, Scope, Translated, field};
@@ -31,14 +31,14 @@ impl Network {
     pub(crate) fn open(&self, end: End, syn: TcpSegment) {
         let Some(client) = self.map.owner(end.local.ip()) else { return };
         let wanted = self.state().magic.get(&end.remote.ip()).map_or(end.remote, |(_, to)| *to);
-        let identity = self.state().identify(&self.map, client, wanted);
-        let mut draws = flow_draws(&identity);
+        let pair = self.pair(client, wanted);
+        let mut draws = flow_draws("opened", &pair);
         let route = match self.route(client, end, &mut draws) {
             Ok(route) => route,
             Err(Nowhere::Refused) => return self.refuse(end, &syn),
             Err(Nowhere::Lost) => return,
         };
-        let mut flow = self.flow(end, &route, (identity, draws));
+        let mut flow = self.flow(end, &route, (pair, draws));
         let at = self.elapsed();
         let (id, divert) = {
             let mut state = self.state();
@@ -144,13 +144,18 @@ impl Network {
             return Ok(to);
         }
         let mut state = self.state();
-        let identity = state.identify(&self.map, machine, to);
+        let mut draws = flow_draws("opened", &self.pair(machine, to));
         let mut leads = Leads { source: to.ip(), to };
-        match self.pass(&mut state, (machine, Scope::Opened), &mut leads, &mut flow_draws(&identity)) {
+        match self.pass(&mut state, (machine, Scope::Opened), &mut leads, &mut draws) {
             Ok(_) => Ok(leads.to),
             Err(Nowhere::Refused) => Err(io::ErrorKind::ConnectionRefused.into()),
             Err(Nowhere::Lost) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    /// What flows of a client to a destination are called in the names of their streams.
+    fn pair(&self, client: Machine, to: SocketAddr) -> String {
+        format!("{}\0{to}", self.map.name(client))
     }
 
     /// The machine whose translation a machine's packets pass: its node, or itself.
@@ -172,7 +177,7 @@ impl Network {
     }
 
     fn flow(&self, client_end: End, route: &Route, draws: (String, Entropy)) -> Live {
-        let (identity, mut draws) = draws;
+        let (pair, mut draws) = draws;
         let port_in_stack = match route.server {
             Some(server) => self.port_in_stack(server, route.destination),
             None => route.destination.port(),
@@ -198,7 +203,7 @@ impl Network {
             on_wire: Both::new(route.destination, server_end.remote),
             segment: route.segment,
             touched: route.touched,
-            identity,
+            pair,
             draws,
             draws_cell: state.cell_number,
             offset,
@@ -255,9 +260,13 @@ impl Network {
     }
 }
 
-/// The stream of a flow in the current cell.
-pub(crate) fn flow_draws(identity: &str) -> Entropy {
-    ravelin_entropy::stream(&["network", identity])
+/// The stream of the next flow of a pair in the current cell: one that is `opened` in it, or one that
+/// is `carried` over from an earlier cell and now sends for the first time.
+///
+/// Flows that are alike are told apart by their order in this cell and by nothing older: which of
+/// several idle connections somebody kept is the history of other cells.
+pub(crate) fn flow_draws(how: &str, pair: &str) -> Entropy {
+    ravelin_entropy::stream(&["network", how, pair])
 }
 
 /// Where a connection leads by now, and from where it seems to come.
@@ -270,13 +279,4 @@ struct Leads {
 enum Nowhere {
     Refused,
     Lost,
-}
-
-impl State {
-    /// A name for a new flow that depends only on what its client did in this cell.
-    fn identify(&mut self, map: &Map, client: Machine, to: SocketAddr) -> String {
-        let count = self.opened.entry((client, to)).or_insert(0);
-        *count += 1;
-        format!("{}\0{}\0{to}\0{count}", self.cell, map.name(client))
-    }
 }

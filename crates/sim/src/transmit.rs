@@ -228,7 +228,7 @@ impl Network {
             return;
         }
         if flow.draws_cell != cell {
-            flow.draws = flow_draws(&flow.identity);
+            flow.draws = flow_draws("carried", &flow.pair);
             flow.draws_cell = cell;
         }
         let burst = flow.ways[way].last_sent == Some(now) && delay.is_zero() && loss == 0.0;

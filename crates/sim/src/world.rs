@@ -5,7 +5,6 @@ use crate::network::Network;
 use crate::stream::SimListener;
 use crate::{Faults, Wire};
 use ravelin_host::{Field, HostRef, SessionSecret};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +51,6 @@ impl World {
             let mut state = self.network.state();
             state.cell = name.into();
             state.cell_number += 1;
-            state.opened = BTreeMap::new();
         }
         self.note("cell", &[ravelin_host::field("name", name)]);
     }
