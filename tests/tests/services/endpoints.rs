@@ -54,7 +54,7 @@ fn open_connections_stay_with_an_endpoint_that_ends_and_new_ones_go_elsewhere() 
             let gone = "/api/v1/namespaces/ravelin/pods/second?gracePeriodSeconds=0";
             stage.cluster.operator().delete(gone).await.expect("it is there");
             stage.endpoints_become("ravelin/echo", &[]).await;
-            let refused = stage.dial(&user, to).await.err().expect("there is no endpoint");
+            let refused = stage.dial(&user, to).await.expect_err("there is no endpoint");
             assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         })
     });

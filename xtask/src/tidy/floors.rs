@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const FLOORS: &[(&str, u32)] = &[
     ("ravelin-api", 0),
     ("ravelin-entropy", 0),
+    ("ravelin-stream", 0),
     ("ravelin-host", 1),
     ("ravelin-pki", 2),
     ("ravelin-config", 2),

@@ -1,0 +1,9 @@
+//! The framing of exec, attach and port-forward: WebSocket channels and SPDY/3.1.
+//!
+//! Everything here is pure: bytes in, frames and events out, and back. What a peer sent never
+//! panics and never makes more memory be held than a named limit. Sockets, TLS, HTTP upgrades and
+//! what runs at the far end are for the crates above.
+
+mod terminal;
+
+pub use terminal::TerminalSize;
