@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use ravelin_api::time;
-use ravelin_runtime::{ContainerState, ContainerView, PodState, PodView};
+use ravelin_runtime::{ContainerState, ContainerView, PodState, PodView, Terminated};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -44,9 +44,10 @@ pub(crate) fn started(pod: &PodView, state: &PodState, placed: Placed) -> Value 
 
 fn container(view: &ContainerView, state: &PodState) -> Value {
     let (ready, detail) = match state.containers.get(&view.name) {
-        Some(ContainerState::Running) => {
-            (true, json!({ "running": { "startedAt": time::format(state.started) } }))
+        Some(ContainerState::Running { started }) => {
+            (true, json!({ "running": { "startedAt": time::format(*started) } }))
         }
+        Some(ContainerState::Terminated(ended)) => (false, json!({ "terminated": terminated(ended) })),
         Some(ContainerState::Waiting { reason, message }) => {
             (false, json!({ "waiting": { "reason": reason, "message": message } }))
         }
@@ -55,5 +56,12 @@ fn container(view: &ContainerView, state: &PodState) -> Value {
     json!({
         "name": view.name, "image": view.image, "imageID": view.image, "ready": ready,
         "started": ready, "restartCount": 0, "lastState": {}, "state": detail,
+    })
+}
+
+fn terminated(ended: &Terminated) -> Value {
+    json!({
+        "exitCode": ended.exit_code, "reason": ended.reason,
+        "startedAt": time::format(ended.started), "finishedAt": time::format(ended.finished),
     })
 }

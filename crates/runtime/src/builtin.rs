@@ -1,17 +1,25 @@
 //! The runtime whose workloads are tasks of this process.
 
-use crate::command;
+use crate::ledger::Side;
+use crate::log::LogReader;
 use crate::workload::{self, Started};
-use crate::{ContainerState, Ledger, LogOptions, PodState, RunOutput, Runtime, RuntimeError, Sandbox};
+use crate::{
+    ContainerState, Ledger, LogOptions, LogStream, PodState, ProcessIo, Runtime, RuntimeError, Sandbox,
+};
+use crate::{command, ports};
 use async_trait::async_trait;
-use bytes::Bytes;
-use ravelin_host::HostRef;
+use ravelin_host::{BoxedStream, HostRef};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 
 /// Runs the built-in workloads. Its pods end when it is dropped.
 #[derive(Default)]
-pub struct Builtin(Mutex<Pods>);
+pub struct Builtin {
+    pods: Mutex<Pods>,
+    changes: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Pods {
@@ -34,7 +42,18 @@ impl Builtin {
     }
 
     fn pods(&self) -> MutexGuard<'_, Pods> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a container of a running pod has.
+    fn container(&self, uid: &str, container: &str) -> Result<(Sandbox, Arc<Ledger>), RuntimeError> {
+        let pods = self.pods();
+        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        if !pod.state.containers.contains_key(container) {
+            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
+        }
+        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
+        Ok((pod.sandbox.clone(), Arc::clone(ledger)))
     }
 
     /// The ledger of the pod with this UID, also after its end.
@@ -80,7 +99,7 @@ impl Runtime for Builtin {
             let outcome = match workload::start(&sandbox, container, &ledger).await {
                 Ok(started) => {
                     running.push(started);
-                    ContainerState::Running
+                    ContainerState::Running { started: sandbox.host.now() }
                 }
                 Err(refused) => refused,
             };
@@ -117,24 +136,76 @@ impl Runtime for Builtin {
         pod.started.iter().all(Started::is_alive).then(|| pod.state.clone())
     }
 
-    async fn run(&self, uid: &str, container: &str, argv: &[String]) -> Result<RunOutput, RuntimeError> {
-        let pods = self.pods();
-        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-        if !pod.state.containers.contains_key(container) {
-            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
-        }
-        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
-        let at = pod.sandbox.host.now();
-        Ok(ledger.run((at, container), argv, || command::run(&pod.sandbox, argv)))
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
-    async fn logs(&self, uid: &str, container: &str, options: &LogOptions) -> Result<Bytes, RuntimeError> {
-        let pods = self.pods();
-        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-        if !pod.state.containers.contains_key(container) {
-            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
+    async fn restart(&self, uid: &str, container: &str) -> Result<ContainerState, RuntimeError> {
+        let (sandbox, ledger) = self.container(uid, container)?;
+        let view = sandbox.pod.containers.iter().find(|view| view.name == container);
+        let view = view.ok_or_else(|| RuntimeError::NoSuchContainer(container.to_owned()))?;
+        ledger.begin_log(container);
+        let outcome = workload::start(&sandbox, view, &ledger).await;
+        let mut pods = self.pods();
+        let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        let state = match outcome {
+            Ok(started) => {
+                pod.started.push(started);
+                ContainerState::Running { started: sandbox.host.now() }
+            }
+            Err(refused) => refused,
+        };
+        pod.state.containers.insert(container.to_owned(), state.clone());
+        Ok(state)
+    }
+
+    async fn exec(
+        &self,
+        uid: &str,
+        container: &str,
+        argv: &[String],
+        io: ProcessIo,
+    ) -> Result<i32, RuntimeError> {
+        let (sandbox, ledger) = self.container(uid, container)?;
+        let recording = ledger.begin_run(sandbox.host.now(), container, argv);
+        let recording = recording.ok_or(RuntimeError::TooManyCommands)?;
+        let output = command::run(&sandbox, argv);
+        recording.passed(Side::Stdout, &output.stdout);
+        recording.passed(Side::Stderr, &output.stderr);
+        for (bytes, writer) in [(&output.stdout, io.stdout), (&output.stderr, io.stderr)] {
+            if let Some(mut writer) = writer {
+                writer.write_all(bytes).await?;
+                writer.shutdown().await?;
+            }
         }
-        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
-        Ok(ledger.read_log(pod.sandbox.host.now(), container, options))
+        recording.ended(output.exit_code);
+        Ok(output.exit_code)
+    }
+
+    async fn attach(&self, uid: &str, container: &str, io: ProcessIo) -> Result<(), RuntimeError> {
+        let (_, ledger) = self.container(uid, container)?;
+        let log = ledger.log(container);
+        let mut reader = LogReader::following(&log, log.end_cursor());
+        let Some(mut stdout) = io.stdout else { return Ok(()) };
+        while let Some(piece) = reader.next().await {
+            stdout.write_all(&piece).await?;
+            stdout.flush().await?;
+        }
+        Ok(stdout.shutdown().await?)
+    }
+
+    async fn port_forward(&self, uid: &str, port: u16) -> Result<BoxedStream, RuntimeError> {
+        let host = {
+            let pods = self.pods();
+            let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+            pod.sandbox.host.clone()
+        };
+        ports::connect(&host, uid, port).await
+    }
+
+    async fn logs(&self, uid: &str, container: &str, options: &LogOptions) -> Result<LogStream, RuntimeError> {
+        let (sandbox, ledger) = self.container(uid, container)?;
+        let log = ledger.open_log(sandbox.host.now(), container, options);
+        log.ok_or_else(|| RuntimeError::NoPreviousContainer(container.to_owned()))
     }
 }

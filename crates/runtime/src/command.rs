@@ -1,35 +1,10 @@
 //! The commands that can be run in a container: as few as it takes to look around.
 
-use crate::Sandbox;
+use crate::{RunOutput, Sandbox};
 use bytes::Bytes;
-use jiff::Timestamp;
 
 /// A file that is longer than this is not shown.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
-
-/// What a command that was run left behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunOutput {
-    /// Its exit status; 0 is success.
-    pub exit_code: i32,
-    /// What it wrote.
-    pub stdout: Bytes,
-    /// What it complained of.
-    pub stderr: Bytes,
-}
-
-/// A command that was run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ran {
-    /// When.
-    pub at: Timestamp,
-    /// In which container.
-    pub container: String,
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// What it left.
-    pub output: RunOutput,
-}
 
 impl RunOutput {
     fn success(stdout: impl Into<Bytes>) -> Self {

@@ -6,8 +6,12 @@
 //! number, so that no two answers are equal. Unknown probes are answered 404. Everything that was
 //! executed is written down, with the exact bytes of the answer.
 
-use crate::command::{Ran, RunOutput};
-use crate::log::{Log, LogLine, LogOptions, LogRead};
+mod logs;
+mod runs;
+
+pub use runs::{MAX_RECORDED_BYTES, MAX_RECORDING_BYTES, Ran, RunOutput};
+pub(crate) use runs::{Recording, Side};
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -67,9 +71,8 @@ pub struct Ledger(Mutex<Book>);
 struct Book {
     planted: BTreeMap<String, String>,
     served: Vec<Served>,
-    logs: BTreeMap<String, Log>,
-    log_reads: Vec<LogRead>,
-    runs: Vec<Ran>,
+    logs: logs::Logs,
+    runs: runs::Runs,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -96,59 +99,6 @@ impl Ledger {
     /// Everything executed so far, in order.
     pub fn served(&self) -> Vec<Served> {
         self.book().served.clone()
-    }
-
-    /// Appends to a container's log.
-    pub fn log_line(&self, at: Timestamp, container: &str, text: &str) {
-        self.book().logs.entry(container.to_owned()).or_default().write(at, text);
-    }
-
-    /// The lines that a container's log holds.
-    pub fn log_lines(&self, container: &str) -> Vec<LogLine> {
-        self.book().logs.get(container).map(Log::lines).unwrap_or_default()
-    }
-
-    /// Reads a container's log, and records that it was read.
-    pub fn read_log(&self, at: Timestamp, container: &str, options: &LogOptions) -> Bytes {
-        let mut book = self.book();
-        let bytes = book.logs.get(container).map(|log| log.read(options)).unwrap_or_default();
-        let bytes = Bytes::from(bytes);
-        if book.log_reads.len() < MAX_SERVED {
-            let (container, options) = (container.to_owned(), options.clone());
-            book.log_reads.push(LogRead { at, container, options, bytes: bytes.clone() });
-        }
-        bytes
-    }
-
-    /// Every reading of a log so far, in order.
-    pub fn log_reads(&self) -> Vec<LogRead> {
-        self.book().log_reads.clone()
-    }
-
-    /// Runs a command and writes it down; one too many is not run.
-    pub(crate) fn run(
-        &self,
-        (at, container): (Timestamp, &str),
-        argv: &[String],
-        command: impl FnOnce() -> RunOutput,
-    ) -> RunOutput {
-        let mut book = self.book();
-        if book.runs.len() >= MAX_SERVED {
-            return RunOutput::failure(126, "too many commands\n");
-        }
-        let output = command();
-        book.runs.push(Ran {
-            at,
-            container: container.to_owned(),
-            argv: argv.to_vec(),
-            output: output.clone(),
-        });
-        output
-    }
-
-    /// Every command that was run so far, in order.
-    pub fn runs(&self) -> Vec<Ran> {
-        self.book().runs.clone()
     }
 
     /// Executes a request and writes it down.

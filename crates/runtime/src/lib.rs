@@ -7,17 +7,23 @@
 
 mod builtin;
 mod command;
+mod io;
 mod ledger;
 mod log;
 mod pod;
+mod ports;
 mod runtime;
 mod workload;
 
 pub use builtin::Builtin;
-pub use command::{Ran, RunOutput};
-pub use ledger::{Answer, Ledger, MAX_SERVED, Received, Served};
-pub use log::{LogLine, LogOptions, LogRead, MAX_LOG_BYTES};
+pub use io::{BoxedReader, BoxedWriter, LogStream, ProcessIo};
+pub use ledger::{
+    Answer, Ledger, MAX_RECORDED_BYTES, MAX_RECORDING_BYTES, MAX_SERVED, Ran, Received, RunOutput, Served,
+};
+pub use log::{LogLine, LogOptions, LogRead, LogSource, MAX_LOG_BYTES, MAX_LOG_FILES};
 pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};
 pub use ravelin_client::{NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
-pub use runtime::{ContainerState, PodState, Runtime, RuntimeError, Sandbox};
+pub use runtime::{
+    ContainerState, MAX_RUN_OUTPUT_BYTES, PodState, Runtime, RuntimeError, Sandbox, Terminated,
+};
 pub use workload::InCluster;

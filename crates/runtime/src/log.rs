@@ -1,11 +1,26 @@
-//! The lines a container wrote, and how a reader's options cut them.
+//! What a container wrote, as a node keeps it: files that are rotated, read by whoever follows.
 
+mod options;
+mod reader;
+mod writer;
+
+pub use options::{LogOptions, LogSource};
+pub(crate) use reader::{Cursor, LogReader};
+pub(crate) use writer::LineWriter;
+
+use bytes::Bytes;
 use jiff::Timestamp;
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
-/// A container's log is held up to this size; beyond it the oldest lines go. Kubernetes rotates at
-/// the same size (`containerLogMaxSize`, pkg/kubelet/apis/config/v1beta1/defaults.go).
+/// A log file is rotated at this size, as Kubernetes does (`containerLogMaxSize`,
+/// pkg/kubelet/apis/config/v1beta1/defaults.go).
 pub const MAX_LOG_BYTES: usize = 10 * 1024 * 1024;
+
+/// So many files are kept of one log (`containerLogMaxFiles`). Who follows finds all of them; who begins
+/// to read, the newest.
+pub const MAX_LOG_FILES: usize = 5;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,98 +31,122 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Which part of a log is asked for (`v1.PodLogOptions`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogOptions {
-    /// At most this many bytes, from the first selected line on.
-    pub limit_bytes: Option<u64>,
-    /// Only this many of the last lines.
-    pub tail_lines: Option<u64>,
-    /// Each line after its time.
-    pub timestamps: bool,
-}
-
 /// A log that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRead {
-    /// When.
+    /// When the reading began.
     pub at: Timestamp,
     /// Which container's.
     pub container: String,
     /// Which part was asked for.
     pub options: LogOptions,
-    /// The exact bytes that were handed out.
-    pub bytes: bytes::Bytes,
+    /// The exact bytes that were handed out so far.
+    pub bytes: Bytes,
 }
 
-/// A container's log.
+/// A piece of a log: a line, or a part of one that is too long.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: Timestamp,
+    pub(crate) source: LogSource,
+    /// Without its newline.
+    pub(crate) text: Bytes,
+    /// Does the line go on in the next entry?
+    pub(crate) is_partial: bool,
+}
+
+/// One run's log of a container.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    lines: VecDeque<LogLine>,
+    files: VecDeque<File>,
+    /// The number of the oldest file that is held.
+    first: u64,
+    /// Nothing more will be written.
+    has_ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    entries: Vec<Entry>,
     bytes: usize,
 }
 
 impl Log {
-    /// Appends the text, a line for each of its lines.
-    pub(crate) fn write(&mut self, at: Timestamp, text: &str) {
-        for line in text.lines() {
-            self.bytes += line.len() + 1;
-            self.lines.push_back(LogLine { at, text: line.to_owned() });
+    fn write(&mut self, entry: Entry) {
+        let size = entry.text.len() + 1;
+        let is_full = self.files.back().is_none_or(|file| {
+            !file.entries.is_empty() && file.bytes + size > MAX_LOG_BYTES
+        });
+        if is_full {
+            self.files.push_back(File::default());
         }
-        while self.bytes > MAX_LOG_BYTES {
-            let Some(oldest) = self.lines.pop_front() else { break };
-            self.bytes -= oldest.text.len() + 1;
+        if self.files.len() > MAX_LOG_FILES {
+            self.files.pop_front();
+            self.first += 1;
+        }
+        let file = self.files.back_mut().expect("one was made");
+        file.bytes += size;
+        file.entries.push(entry);
+    }
+
+    fn lines(&self) -> Vec<LogLine> {
+        let entries = self.files.iter().flat_map(|file| &file.entries);
+        let mut lines: Vec<LogLine> = Vec::new();
+        let mut goes_on = false;
+        for entry in entries {
+            let text = String::from_utf8_lossy(&entry.text);
+            match lines.last_mut().filter(|_| goes_on) {
+                Some(line) => line.text.push_str(&text),
+                None => lines.push(LogLine { at: entry.at, text: text.into_owned() }),
+            }
+            goes_on = entry.is_partial;
+        }
+        lines
+    }
+}
+
+/// A log with its readers.
+#[derive(Debug, Default)]
+pub(crate) struct SharedLog {
+    log: Mutex<Log>,
+    /// Told of whatever is written.
+    changed: watch::Sender<()>,
+}
+
+impl SharedLog {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends the text, an entry for each of its lines.
+    pub(crate) fn write_lines(&self, at: Timestamp, text: &str) {
+        for line in text.lines() {
+            let text = Bytes::copy_from_slice(line.as_bytes());
+            self.write(Entry { at, source: LogSource::Stdout, text, is_partial: false });
         }
     }
 
-    /// The part that the options select.
-    pub(crate) fn read(&self, options: &LogOptions) -> Vec<u8> {
-        let wanted = options.tail_lines.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let limit = options.limit_bytes.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let mut read = Vec::new();
-        for line in self.lines.iter().skip(self.lines.len().saturating_sub(wanted)) {
-            if read.len() >= limit {
-                break;
-            }
-            if options.timestamps {
-                read.extend_from_slice(format!("{:.9} ", line.at).as_bytes());
-            }
-            read.extend_from_slice(line.text.as_bytes());
-            read.push(b'\n');
-        }
-        read.truncate(limit);
-        read
+    pub(crate) fn write(&self, entry: Entry) {
+        self.log().write(entry);
+        self.changed.send_replace(());
+    }
+
+    /// Nothing more is written: who follows is done at its end.
+    pub(crate) fn end(&self) {
+        self.log().has_ended = true;
+        self.changed.send_replace(());
+    }
+
+    /// A log that had ended goes on: its computer came back.
+    pub(crate) fn go_on(&self) {
+        self.log().has_ended = false;
     }
 
     /// Every line that is still held.
     pub(crate) fn lines(&self) -> Vec<LogLine> {
-        self.lines.iter().cloned().collect()
+        self.log().lines()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_select_the_last_lines_then_cut_bytes() {
-        let mut log = Log::default();
-        log.write(Timestamp::UNIX_EPOCH, "one\ntwo\nthree");
-        let read = |tail_lines, limit_bytes, timestamps| {
-            String::from_utf8(log.read(&LogOptions { limit_bytes, tail_lines, timestamps })).unwrap()
-        };
-        assert_eq!(read(None, None, false), "one\ntwo\nthree\n");
-        assert_eq!(read(Some(2), None, false), "two\nthree\n");
-        assert_eq!(read(Some(2), Some(6), false), "two\nth");
-        assert_eq!(read(Some(0), None, false), "");
-        assert_eq!(read(Some(1), None, true), "1970-01-01T00:00:00.000000000Z three\n");
-    }
-
-    #[test]
-    fn the_oldest_lines_go_when_it_is_full() {
-        let mut log = Log::default();
-        log.write(Timestamp::UNIX_EPOCH, "old");
-        log.write(Timestamp::UNIX_EPOCH, &"x".repeat(MAX_LOG_BYTES - 1));
-        assert_eq!(log.lines().len(), 1, "the old line made room");
-    }
-}
+mod tests;

@@ -1,0 +1,130 @@
+//! The commands that were run in a pod.
+
+use super::{Ledger, MAX_SERVED};
+use bytes::Bytes;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// So much is remembered of each of a command's streams; the rest passes unrecorded.
+pub const MAX_RECORDING_BYTES: usize = 64 * 1024;
+
+/// So much is remembered of all commands of a pod together.
+pub const MAX_RECORDED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The exit status of what was killed.
+pub(crate) const KILLED: i32 = 128 + 9;
+
+/// What a command that was run left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOutput {
+    /// Its exit status; 0 is success.
+    pub exit_code: i32,
+    /// What it wrote.
+    pub stdout: Bytes,
+    /// What it complained of.
+    pub stderr: Bytes,
+}
+
+/// A command that was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// When it was started.
+    pub at: Timestamp,
+    /// In which container.
+    pub container: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// What it read, at most [`MAX_RECORDING_BYTES`].
+    pub stdin: Bytes,
+    /// What it left: of each output at most [`MAX_RECORDING_BYTES`], and 137 as its exit status while it
+    /// has not ended by itself.
+    pub output: RunOutput,
+    /// Has it ended by itself?
+    pub has_ended: bool,
+}
+
+/// Which of a command's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+#[derive(Default)]
+pub(super) struct Runs {
+    all: Vec<Run>,
+    /// How many bytes they hold.
+    held: usize,
+}
+
+struct Run {
+    at: Timestamp,
+    container: String,
+    argv: Vec<String>,
+    streams: [Vec<u8>; 3],
+    exit_code: Option<i32>,
+}
+
+/// The record of one command, while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    ledger: Arc<Ledger>,
+    number: usize,
+}
+
+impl Recording {
+    /// Bytes that passed.
+    pub(crate) fn passed(&self, side: Side, bytes: &[u8]) {
+        let runs = &mut self.ledger.book().runs;
+        let Some(run) = runs.all.get_mut(self.number) else { return };
+        let stream = &mut run.streams[side as usize];
+        let room = (MAX_RECORDING_BYTES - stream.len()).min(MAX_RECORDED_BYTES - runs.held);
+        let kept = &bytes[..bytes.len().min(room)];
+        runs.held += kept.len();
+        stream.extend_from_slice(kept);
+    }
+
+    /// The command has ended.
+    pub(crate) fn ended(&self, exit_code: i32) {
+        if let Some(run) = self.ledger.book().runs.all.get_mut(self.number) {
+            run.exit_code = Some(exit_code);
+        }
+    }
+}
+
+impl Ledger {
+    /// Every command that was run so far, in order.
+    pub fn runs(&self) -> Vec<Ran> {
+        let ran = |run: &Run| {
+            let [stdin, stdout, stderr] = &run.streams;
+            let copy = |bytes: &Vec<u8>| Bytes::copy_from_slice(bytes);
+            let exit_code = run.exit_code.unwrap_or(KILLED);
+            Ran {
+                at: run.at,
+                container: run.container.clone(),
+                argv: run.argv.clone(),
+                stdin: copy(stdin),
+                output: RunOutput { exit_code, stdout: copy(stdout), stderr: copy(stderr) },
+                has_ended: run.exit_code.is_some(),
+            }
+        };
+        self.book().runs.all.iter().map(ran).collect()
+    }
+
+    /// Writes a command down that is about to run; `None` where it is one too many, and must not run.
+    pub(crate) fn begin_run(
+        self: &Arc<Self>,
+        at: Timestamp,
+        container: &str,
+        argv: &[String],
+    ) -> Option<Recording> {
+        let all = &mut self.book().runs.all;
+        if all.len() >= MAX_SERVED {
+            return None;
+        }
+        let (container, argv) = (container.to_owned(), argv.to_vec());
+        all.push(Run { at, container, argv, streams: Default::default(), exit_code: None });
+        Some(Recording { ledger: Arc::clone(self), number: all.len() - 1 })
+    }
+}
