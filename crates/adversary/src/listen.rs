@@ -60,6 +60,7 @@ pub fn read(heard: &[Heard], secrets: &Secrets, at: Duration) -> Vec<Learned> {
         let mut push = |bytes: Vec<u8>| learned.push(Learned { at, flow: flow.clone(), bytes });
         for (client, server) in connection.plain(secrets) {
             for exchange in exchanges(&client, &server) {
+                exchange.carried().into_iter().for_each(&mut push);
                 push(exchange.request.body);
                 exchange.response.into_iter().for_each(|response| push(response.body));
             }

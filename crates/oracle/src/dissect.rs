@@ -11,6 +11,7 @@ mod http;
 mod secrets;
 mod ssh;
 mod tls;
+mod upgraded;
 
 pub use canary::{contains_canary, views};
 pub use http::{BodyEnd, Exchange, Message, StartLine, exchanges};

@@ -16,6 +16,12 @@ proptest! {
         let server = [starts[which], &server].concat();
         let _ = plain_streams(&client, &server, &Secrets::default());
         let _ = exchanges(&client, &server);
+        for upgrade in ["websocket", "SPDY/3.1", "websocket\r\nSec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io"] {
+            let request = [b"GET / HTTP/1.1\r\n\r\n", client.as_slice()].concat();
+            let head = format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {upgrade}\r\n\r\n");
+            let response = [head.as_bytes(), server.as_slice()].concat();
+            exchanges(&request, &response).iter().for_each(|exchange| drop(exchange.carried()));
+        }
         let _ = contains_canary(&client, "canary-of-a-run");
     }
 }
