@@ -4,6 +4,11 @@
 //! panics and never makes more memory be held than a named limit. Sockets, TLS, HTTP upgrades and
 //! what runs at the far end are for the crates above.
 
+pub mod channel;
+pub mod session;
+pub mod spdy;
 mod terminal;
+pub mod websocket;
 
-pub use terminal::TerminalSize;
+pub use session::{Reading, Session, Violation, Writing};
+pub use terminal::{Sizes, TerminalSize};

@@ -1,0 +1,1 @@
+//! Bytes of SPDY, as recorded or made up.
