@@ -6,10 +6,12 @@
 //! allowed to do.
 
 mod field_selector;
+mod human;
 mod json;
 mod label_selector;
 mod list_options;
 mod merge_patch;
+pub mod names;
 pub mod object;
 mod protobuf;
 mod quantity;
@@ -24,10 +26,12 @@ mod strategic_merge;
 pub mod time;
 mod typed;
 mod yaml;
+pub mod yaml_text;
 
 pub use field_selector::{FieldRequirement, FieldSelector};
+pub use human::human_duration;
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};
-pub use list_options::{BadListOption, ListOptions};
+pub use list_options::{BadListOption, ListOptions, bad_number};
 pub use merge_patch::merge_patch;
 pub use protobuf::{BadProtobuf, Enveloped, PROTOBUF_PREFIX, to_protobuf, watch_event};
 pub use quantity::Quantity;

@@ -7,7 +7,7 @@
 //! it meets the rest of the cluster over sockets alone.
 //!
 //! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
-//! aggregation, server-side apply and managed fields, tables, YAML bodies that are no JSON.
+//! aggregation, server-side apply and managed fields, YAML bodies that are no JSON.
 
 mod admit;
 mod answer;
@@ -27,6 +27,7 @@ mod seed;
 mod server;
 mod start;
 pub mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 mod token_cache;

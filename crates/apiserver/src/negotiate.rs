@@ -4,6 +4,7 @@
 //! Everything is made as JSON; what is wanted otherwise is turned into YAML or protobuf at the end.
 
 use crate::answer;
+use crate::table::Tables;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
@@ -33,6 +34,8 @@ pub(crate) enum View {
     Whole,
     Metadata,
     MetadataList,
+    /// As a table of this version.
+    Table(&'static str),
 }
 
 /// The form that somebody wants.
@@ -54,7 +57,7 @@ pub(crate) struct Clause<'a> {
 impl Wanted {
     /// The form of an error: what is wanted where that can be had, else JSON.
     pub(crate) fn of_error(headers: &HeaderMap, query: Option<&str>) -> Self {
-        let wanted = Self::negotiated(&accept(headers));
+        let wanted = Self::negotiated(&accept(headers), false);
         let plain = Self { form: Form::Json, view: View::Whole, pretty: false };
         let query = query.filter(|query| query.contains("pretty")).map(Query::parse);
         wanted.unwrap_or(plain).with_pretty(headers, &query.unwrap_or_default())
@@ -82,11 +85,16 @@ impl Wanted {
         }
     }
 
-    /// The form of an answer of a route, whose media types are asked first, as go-restful asks.
+    /// The form of an answer of a route, whose media types are asked first, as go-restful asks. Of
+    /// what is not stored there are no tables.
     ///
     /// # Errors
     /// 406.
-    pub(crate) fn of_route(headers: &HeaderMap, query: &Query, verb: &str) -> Result<Self, Status> {
+    pub(crate) fn of_route(
+        headers: &HeaderMap,
+        query: &Query,
+        (verb, tables): (&str, bool),
+    ) -> Result<Self, Status> {
         let accept = accept(headers);
         let lists = matches!(verb, "list" | "watch");
         let plain = |range: &str| range.split(';').next().unwrap_or_default().trim() == "*/*";
@@ -101,7 +109,7 @@ impl Wanted {
         }
         let refused =
             || Status::not_acceptable(&format!("only the following media types are accepted: {MEDIA_TYPES}"));
-        let wanted = Self::negotiated(&accept).ok_or_else(refused)?;
+        let wanted = Self::negotiated(&accept, tables).ok_or_else(refused)?;
         if verb == "watch" && wanted.form == Form::Yaml {
             let text = format!("only the following media types are accepted: {STREAM_TYPES}");
             return Err(Status::not_acceptable(&text));
@@ -109,11 +117,11 @@ impl Wanted {
         Ok(wanted.with_pretty(headers, query))
     }
 
-    fn negotiated(accept: &str) -> Option<Self> {
+    fn negotiated(accept: &str, tables: bool) -> Option<Self> {
         if accept.is_empty() {
             return Some(Self { form: Form::Json, view: View::Whole, pretty: false });
         }
-        clauses(accept).iter().find_map(Clause::wanted)
+        clauses(accept).iter().find_map(|clause| clause.wanted(tables))
     }
 
     fn with_pretty(self, headers: &HeaderMap, query: &Query) -> Self {
@@ -127,11 +135,16 @@ impl Wanted {
         Self { pretty: self.pretty || pretty, ..self }
     }
 
-    /// The answer in this form. What is no JSON stays as it is.
+    /// The same form of what is one table already.
+    pub(crate) fn of_table(self) -> Self {
+        Self { view: View::Whole, ..self }
+    }
+
+    /// The answer in this form; tables are made by `tables`. What is no JSON stays as it is.
     ///
     /// # Errors
     /// 406 where a list is wanted of what is none, or the other way round.
-    pub(crate) async fn apply(self, answer: Response) -> Result<Response, Status> {
+    pub(crate) async fn apply(self, answer: Response, tables: Option<&Tables>) -> Result<Response, Status> {
         let is_json = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
         let plain = self.form == Form::Json && self.view == View::Whole && !self.pretty;
         if plain || !is_json {
@@ -145,7 +158,10 @@ impl Wanted {
         };
         let viewed = self.view != View::Whole && object::kind(&whole) != "Status";
         if viewed {
-            whole = self.viewed(&whole)?;
+            whole = match tables {
+                Some(tables) => tables.of_whole(&whole),
+                None => self.viewed(&whole)?,
+            };
         }
         let bytes = match self.form {
             Form::Yaml => Bytes::from(to_yaml(&whole)),
@@ -172,6 +188,7 @@ impl Wanted {
                     "metadata": whole.get("metadata"), "items": items}))
             }
             (View::Metadata, None) => Ok(metadata_of(whole)),
+            (View::Whole | View::Table(_), _) => Ok(whole.clone()),
             (_, None) => Err(Status::not_acceptable(
                 "you requested PartialObjectMetadataList, but the requested object is not a list",
             )),
@@ -234,7 +251,7 @@ impl<'a> Clause<'a> {
         self.parameters.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
     }
 
-    fn wanted(&self) -> Option<Wanted> {
+    fn wanted(&self, tables: bool) -> Option<Wanted> {
         let form = match (self.kind, self.subtype) {
             ("application", "json" | "*") | ("*", "*") => Form::Json,
             ("application", "yaml") => Form::Yaml,
@@ -247,13 +264,16 @@ impl<'a> Clause<'a> {
         {
             return None;
         }
-        // Tables are not served: who asks for one is content with the next clause.
+        // There is no protobuf of tables (`AllowsMediaTypeTransform`): the next clause will do.
+        let tables = tables && form != Form::Protobuf;
         let view = match (parameter("as"), parameter("g"), parameter("v")) {
             (None, None, None) => View::Whole,
             (Some("PartialObjectMetadata"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => View::Metadata,
             (Some("PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1" | "v1beta1")) => {
                 View::MetadataList
             }
+            (Some("Table"), Some("meta.k8s.io"), Some("v1")) if tables => View::Table("v1"),
+            (Some("Table"), Some("meta.k8s.io"), Some("v1beta1")) if tables => View::Table("v1beta1"),
             _ => return None,
         };
         Some(Wanted { form, view, pretty: parameter("pretty") == Some("1") })
@@ -332,11 +352,29 @@ mod tests {
                 Err(format!("only the following media types are accepted: {json}")),
             ),
         ] {
-            let wanted = Wanted::of_route(&headers(accept), &Query::default(), "get");
+            let wanted = Wanted::of_route(&headers(accept), &Query::default(), ("get", true));
             assert_eq!(wanted.map(|w| w.form).map_err(|status| status.message), chosen, "{accept}");
         }
         let error = Wanted::of_error(&headers("text/plain"), None);
         assert_eq!(error.form, Form::Json);
+    }
+
+    #[test]
+    fn tables_are_made_of_what_is_stored_and_in_json() {
+        let (table, beta) = (View::Table("v1"), "application/json;as=Table;v=v1beta1;g=meta.k8s.io");
+        for (accept, stored, view) in [
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true, table),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false, View::Whole),
+            ("application/json;as=Table;v=v7;g=meta.k8s.io,application/json", true, View::Whole),
+            ("application/yaml;as=Table;v=v1;g=meta.k8s.io", true, table),
+            (beta, true, View::Table("v1beta1")),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,*/*", true, View::Whole),
+        ] {
+            let wanted = Wanted::of_route(&headers(accept), &Query::default(), ("list", stored));
+            assert_eq!(wanted.unwrap().view, view, "{accept}");
+        }
+        assert!(Wanted::of_route(&headers(beta), &Query::default(), ("get", false)).is_err());
+        assert_eq!(Wanted::of_error(&headers(beta), None).view, View::Whole);
     }
 
     #[test]

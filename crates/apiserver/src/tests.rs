@@ -14,3 +14,4 @@ mod impersonation;
 mod insecure;
 mod machinery;
 mod objects;
+mod tables;

@@ -60,7 +60,7 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
     }
     // Of what is wanted in another form than there is, JSON is given.
     let wanted = Wanted::of_error(&asked.headers, asked.uri.query());
-    let mut answer = wanted.apply(answer::object(StatusCode::OK, &described)).await?;
+    let mut answer = wanted.apply(answer::object(StatusCode::OK, &described), None).await?;
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     Ok(answer)
 }

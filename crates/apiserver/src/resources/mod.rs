@@ -5,6 +5,7 @@
 
 mod body;
 mod csr;
+mod data;
 mod delete;
 mod discovery;
 mod escalation;
@@ -36,6 +37,7 @@ use crate::negotiate::Wanted;
 use crate::proxy;
 use crate::server::{Asked, Server};
 use crate::store::{Key, StoreError, resource_name};
+use crate::table::Tables;
 use ravelin_api::{Cause, GroupResource, RESOURCES, Resource, Status};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
@@ -61,14 +63,19 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
         }
         _ => {}
     }
-    let wanted = Wanted::of_route(&asked.headers, &asked.query, &asked.info.verb)?;
+    let wanted = Wanted::of_route(&asked.headers, &asked.query, (&asked.info.verb, resource.stored))?;
+    let tables = Tables::of(server, wanted, (resource, &asked.query))?;
     let target = Target { resource, namespace: info.namespace.clone(), name: info.name.clone() };
     let about = (&asked, &target);
     let answer = match route {
         Route::Get => read::get(server, &permit, about),
-        Route::List => read::list(server, &permit, about),
+        Route::List if tables.is_some() => {
+            let table = read::list(server, &permit, about, tables.as_ref())?;
+            return wanted.of_table().apply(table, None).await;
+        }
+        Route::List => read::list(server, &permit, about, None),
         // A stream cannot be written again at its end.
-        Route::Watch => return watch::watch(server, &permit, about, wanted),
+        Route::Watch => return watch::watch(server, &permit, about, (wanted, tables)),
         Route::Create => write::create(server, permit, asked, target).await,
         Route::Update => write::update(server, permit, asked, target).await,
         Route::Patch => write::patch(server, permit, asked, target).await,
@@ -81,7 +88,7 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
         Route::Review => reviews::serve(server, &permit, asked, resource).await,
         Route::Proxy | Route::Log => Err(Status::no_such_resource()),
     };
-    wanted.apply(answer?).await
+    wanted.apply(answer?, tables.as_ref()).await
 }
 
 /// What a request is about.

@@ -6,6 +6,7 @@ use super::{Target, revision};
 use crate::answer;
 use crate::server::{Asked, Server};
 use crate::store::Stored;
+use crate::table::Tables;
 use bytes::Bytes;
 use http::StatusCode;
 use ravelin_api::{ListOptions, Status, object};
@@ -34,11 +35,12 @@ pub(super) fn get(
     Ok(answer::json(StatusCode::OK, Bytes::from(whole)))
 }
 
-/// Answers with all objects that match, or with one page of them.
+/// Answers with all objects that match, or with one page of them: as a list, or as a table.
 pub(super) fn list(
     server: &Server,
     permit: &Permit,
     (asked, target): (&Asked, &Target),
+    tables: Option<&Tables>,
 ) -> Result<Response, Status> {
     let options = options(asked, target)?;
     selection::check_list(&options)?;
@@ -62,6 +64,10 @@ pub(super) fn list(
         if let Some(Some(remaining)) = more {
             metadata["remainingItemCount"] = json!(remaining);
         }
+    }
+    if let Some(tables) = tables {
+        let table = tables.of_items(&metadata, items.iter().map(|item| &***item));
+        return Ok(answer::object(StatusCode::OK, &table));
     }
     Ok(answer::json(StatusCode::OK, rendered(target, &metadata, &items)))
 }

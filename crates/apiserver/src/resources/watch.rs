@@ -4,6 +4,7 @@ use super::{Target, read, revision, selection};
 use crate::negotiate::{Form, View, Wanted};
 use crate::server::{Asked, Server};
 use crate::store::{Change, Compacted, EventKind, Stored, Watcher, line};
+use crate::table::Tables;
 use bytes::Bytes;
 use futures_util::stream::{once, unfold};
 use http::StatusCode;
@@ -27,14 +28,15 @@ pub(super) fn watch(
     server: &Arc<Server>,
     permit: &Permit,
     (asked, target): (&Asked, &Target),
-    wanted: Wanted,
+    (wanted, tables): (Wanted, Option<Tables>),
 ) -> Result<Response, Status> {
     let mut options = read::options(asked, target)?;
     // The old paths are watches by their name.
     options.watch = true;
     selection::check_watch(&options)?;
-    let writer = Writer { wanted };
-    let (pending, from) = beginning(server, permit, (&options, target, writer))?;
+    let mut writer = Writer { wanted, tables, columns_told: false };
+    let media_type = writer.media_type();
+    let (pending, from) = beginning(server, permit, (&options, target, &mut writer))?;
     let watching = match server.objects(permit).watch(&target.stored_as(), from) {
         Ok(watcher) => Watching {
             watcher,
@@ -48,14 +50,14 @@ pub(super) fn watch(
         },
         Err(compacted) => {
             let event = writer.expired(compacted);
-            return Ok(writer.answer(body::stream(once(async move { Ok(event) }))));
+            return Ok(answer(media_type, body::stream(once(async move { Ok(event) }))));
         }
     };
     let events = unfold(watching, |mut watching| async move {
         let event = watching.next().await?;
         Some((Ok::<_, BoxError>(event), watching))
     });
-    Ok(writer.answer(body::stream(events)))
+    Ok(answer(media_type, body::stream(events)))
 }
 
 fn duration(server: &Server, options: &ListOptions) -> Duration {
@@ -71,7 +73,7 @@ fn duration(server: &Server, options: &ListOptions) -> Duration {
 fn beginning(
     server: &Server,
     permit: &Permit,
-    (options, target, writer): (&ListOptions, &Target, Writer),
+    (options, target, writer): (&ListOptions, &Target, &mut Writer),
 ) -> Result<(VecDeque<Bytes>, u64), Status> {
     let from = revision::parse(&options.resource_version).map_err(Status::plain_error)?;
     let initial = options.initial_events == Some(true);
@@ -168,45 +170,54 @@ impl Watching {
     }
 }
 
+fn answer(media_type: &'static str, body: ravelin_transport::Body) -> Response {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::OK;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    answer
+}
+
 /// Writes events in the form that is wanted.
-#[derive(Clone, Copy)]
 struct Writer {
     wanted: Wanted,
+    tables: Option<Tables>,
+    /// Did a table name its columns yet? Only the first does (`watchEmbeddedEncoder`).
+    columns_told: bool,
 }
 
 impl Writer {
-    fn answer(self, body: ravelin_transport::Body) -> Response {
-        let mut answer = Response::new(body);
-        *answer.status_mut() = StatusCode::OK;
-        let media_type = match self.wanted.form {
+    fn media_type(&self) -> &'static str {
+        match self.wanted.form {
             Form::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
             Form::Json | Form::Yaml => "application/json",
-        };
-        let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        answer
+        }
     }
 
-    fn change(self, change: &Change, kind: EventKind) -> Bytes {
+    fn change(&mut self, change: &Change, kind: EventKind) -> Bytes {
         if self.is_plain() {
             return change.line(kind);
         }
         self.value(kind.name(), &change.object_of(kind))
     }
 
-    fn stored(self, event: &str, object: &Stored) -> Bytes {
+    fn stored(&mut self, event: &str, object: &Stored) -> Bytes {
         if self.is_plain() { line(event, object) } else { self.value(event, object) }
     }
 
-    fn is_plain(self) -> bool {
+    fn is_plain(&self) -> bool {
         self.wanted.form != Form::Protobuf && self.wanted.view == View::Whole
     }
 
-    fn value(self, event: &str, object: &Value) -> Bytes {
+    fn value(&mut self, event: &str, object: &Value) -> Bytes {
         let viewed = match self.wanted.view {
             View::Whole => None,
             _ if object["kind"] == "Status" => None,
+            View::Table(_) => {
+                let with_columns = !std::mem::replace(&mut self.columns_told, true);
+                self.tables.as_ref().map(|tables| tables.of_one(object, with_columns))
+            }
             View::Metadata | View::MetadataList => Some(json!({"kind": "PartialObjectMetadata",
                 "apiVersion": "meta.k8s.io/v1", "metadata": object.get("metadata")})),
         };
@@ -223,7 +234,7 @@ impl Writer {
         Bytes::from(line)
     }
 
-    fn bookmark(self, target: &Target, revision: u64, annotations: Option<Value>) -> Bytes {
+    fn bookmark(&mut self, target: &Target, revision: u64, annotations: Option<Value>) -> Bytes {
         let mut object = json!({
             "kind": target.resource.kind,
             "apiVersion": target.resource.api_version(),
@@ -235,7 +246,7 @@ impl Writer {
         self.value("BOOKMARK", &object)
     }
 
-    fn expired(self, compacted: Compacted) -> Bytes {
+    fn expired(&mut self, compacted: Compacted) -> Bytes {
         self.value("ERROR", &Status::expired(compacted.to_string()).to_value())
     }
 }
