@@ -3,18 +3,20 @@
 //! Texts are those of `pkg/kubelet/server/server.go`. Paths that no kubelet has are 404 for
 //! everybody; all others are answered only to those who may ask.
 
+mod answer;
+mod log;
+mod pages;
 mod routes;
 mod run;
 
 use crate::access::{Access, Allowed};
 use crate::journal::Answered;
 use crate::state::Shared;
+use answer::Answer;
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use ravelin_host::field;
-use ravelin_transport::{Handler, PeerInfo, Request, Response, body};
+use ravelin_transport::{Handler, PeerInfo, Request, Response};
 use routes::Route;
 use std::sync::Arc;
 
@@ -26,55 +28,6 @@ pub(crate) struct Endpoint {
 
 /// The port without authentication.
 pub(crate) struct ReadOnly(pub(crate) Arc<Shared>);
-
-/// An answer before it is written down and sent.
-pub(crate) struct Answer {
-    status: StatusCode,
-    kind: &'static str,
-    body: Bytes,
-    extra: Option<(http::HeaderName, HeaderValue)>,
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-impl Answer {
-    fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
-        Self { status, kind: TEXT, body: text.into(), extra: None }
-    }
-
-    fn json(value: &serde_json::Value) -> Self {
-        let body = Bytes::from(ravelin_api::render(value));
-        Self { status: StatusCode::OK, kind: "application/json", body, extra: None }
-    }
-
-    fn not_found() -> Self {
-        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
-    }
-
-    fn method_not_allowed(allowed: &'static str) -> Self {
-        let answer = Self::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
-        Self { extra: Some((ALLOW, HeaderValue::from_static(allowed))), ..answer }
-    }
-
-    fn to_logs_directory() -> Self {
-        let text = "<a href=\"/logs/\">Temporary Redirect</a>.\n\n";
-        let answer = Self::text(StatusCode::TEMPORARY_REDIRECT, text);
-        let extra = Some((LOCATION, HeaderValue::from_static("/logs/")));
-        Self { kind: "text/html; charset=utf-8", extra, ..answer }
-    }
-
-    fn into_response(self, is_head: bool) -> Response {
-        let mut response = Response::new(if is_head { body::empty() } else { body::full(self.body) });
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        if self.kind == TEXT && !self.status.is_success() {
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        }
-        headers.extend(self.extra);
-        response
-    }
-}
 
 /// Who asked for what.
 struct Asked {
@@ -108,10 +61,16 @@ impl Endpoint {
         Self { access: Access::new(Arc::clone(&shared)), shared }
     }
 
+    /// The route of a path, as far as the configuration has it.
+    fn route<'a>(&self, path: &'a str) -> Option<Route<'a>> {
+        let has = self.shared.config.debugging_handlers || !routes::goes_with_debugging(path);
+        Route::of(path).filter(|_| has)
+    }
+
     async fn answer(&self, request: Request, peer: &PeerInfo, asked: &mut Asked) -> Answer {
-        let Some(route) = Route::of(&asked.path) else { return Answer::not_found() };
-        if route == Route::LogsWithoutSlash {
-            return Answer::to_logs_directory();
+        let Some(route) = self.route(&asked.path) else { return Answer::not_found() };
+        if let Route::WithoutSlash(path) = route {
+            return Answer::to_directory(path);
         }
         let Some(user) = self.access.authenticate(request.headers(), &peer.chain).await else {
             return Answer::text(StatusCode::UNAUTHORIZED, "Unauthorized");
@@ -131,15 +90,16 @@ impl Endpoint {
         (asked, request): (&Asked, Request),
         _allowed: Allowed,
     ) -> Answer {
-        if !self.shared.config.debugging_handlers && route.is_debugging(&asked.path) {
-            return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n");
+        if !self.shared.config.debugging_handlers && routes::is_debugging(&asked.path) {
+            return pages::disabled();
         }
         match route {
             Route::Log { namespace, pod, container } if asked.method == Method::GET => {
-                routes::log(&self.shared, (namespace, pod, container), asked.query()).await
+                log::serve(&self.shared, (namespace, pod, container), asked.query()).await
             }
             Route::Run { .. } if asked.method == Method::POST => run::run(&self.shared, route, request).await,
-            route => routes::open(&self.shared, route, &asked.method),
+            Route::Verbosity if asked.method == Method::PUT => pages::set_verbosity(request).await,
+            route => pages::answer(&self.shared, route, (&asked.method, asked.query())),
         }
     }
 }
@@ -158,9 +118,11 @@ impl Handler for ReadOnly {
     async fn handle(&self, request: Request, _: &PeerInfo) -> Response {
         let asked = Asked::of(&request, true);
         let answer = match Route::of(&asked.path) {
-            Some(route @ (Route::Pods | Route::Health | Route::Metrics)) => {
-                routes::open(&self.0, route, &asked.method)
+            Some(route) if route.is_on_the_read_only_port() => {
+                pages::answer(&self.0, route, (&asked.method, asked.query()))
             }
+            // It is made as one without debugging handlers (`ListenAndServeKubeletReadOnlyServer`).
+            _ if routes::is_debugging(&asked.path) => pages::disabled(),
             _ => Answer::not_found(),
         };
         finish(&self.0, asked, answer)
@@ -176,7 +138,6 @@ fn finish(shared: &Shared, asked: Asked, answer: Answer) -> Response {
         field("code", answer.status.as_u16()),
     ];
     shared.host.observe("kubelet.request", &fields);
-    let is_head = asked.method == Method::HEAD;
     shared.journal.record(Answered {
         at: shared.host.now(),
         read_only_port: asked.read_only_port,
@@ -184,7 +145,7 @@ fn finish(shared: &Shared, asked: Asked, answer: Answer) -> Response {
         method: asked.method.to_string(),
         path: asked.path_and_query,
         status: answer.status.as_u16(),
-        body: answer.body.clone(),
+        body: answer.known(),
     });
-    answer.into_response(is_head)
+    answer.into_response(&asked.method)
 }

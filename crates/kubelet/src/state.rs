@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) host: HostRef,
     pub(crate) config: KubeletConfig,
     pub(crate) journal: Arc<Journal>,
+    /// When it was started.
+    pub(crate) started: jiff::Timestamp,
     /// Why it has not joined yet.
     trouble: Mutex<Option<String>>,
     /// What its HTTPS endpoint proves itself by.
@@ -35,6 +37,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(host: HostRef, config: KubeletConfig) -> Self {
         Self {
+            started: host.now(),
             host,
             config,
             journal: Arc::default(),

@@ -3,6 +3,7 @@
 mod asking;
 mod callers;
 mod joining;
+mod pages;
 mod pods;
 mod renewing;
 mod stage;

@@ -1,176 +1,159 @@
 //! The paths of a kubelet and what is behind them.
 
-use super::Answer;
-use crate::state::Shared;
-use http::{Method, StatusCode};
-use ravelin_api::object;
-use ravelin_runtime::LogOptions;
-use serde_json::json;
-
 /// A path that a kubelet has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    /// `/healthz` and below.
+    /// `/healthz` and its checks.
     Health,
     /// `/pods`.
     Pods,
     /// `/runningpods/`.
     RunningPods,
-    /// `/metrics`.
-    Metrics,
+    /// `/metrics` and what is below.
+    Metrics(Metrics),
+    /// `/stats/summary`.
+    Stats,
+    /// `/configz`.
+    Configz,
+    /// `/debug/flags/v`.
+    Verbosity,
+    /// `/logs/` and below: what of the node's log folder.
+    Logs(&'a str),
     /// `/containerLogs/{namespace}/{pod}/{container}`.
     Log { namespace: &'a str, pod: &'a str, container: &'a str },
     /// `/run/{namespace}/{pod}/{container}`, with the pod's UID before the container or not.
     Run { namespace: &'a str, pod: &'a str, uid: Option<&'a str>, container: &'a str },
-    /// `/logs`, which upstream redirects before anything else.
-    LogsWithoutSlash,
+    /// `/exec/…`, as `/run/…`.
+    Exec(Inside<'a>),
+    /// `/attach/…`, as `/run/…`.
+    Attach(Inside<'a>),
+    /// `/portForward/{namespace}/{pod}`, with the pod's UID or not.
+    PortForward { namespace: &'a str, pod: &'a str, uid: Option<&'a str> },
+    /// A path that only its form with a slash has a handler: callers are redirected before anything
+    /// else.
+    WithoutSlash(&'static str),
     /// A path of a handler that this kubelet does not have: callers are judged first all the same.
     Absent,
 }
 
-/// What else upstream's kubelet handles.
-const ABSENT: [&str; 11] = [
-    "/attach/",
-    "/checkpoint/",
-    "/configz",
-    "/containerLogs/",
-    "/debug/",
-    "/exec/",
-    "/logs/",
-    "/metrics/",
-    "/portForward/",
-    "/run/",
-    "/stats/",
+/// A container of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inside<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) pod: &'a str,
+    pub(super) uid: Option<&'a str>,
+    pub(super) container: &'a str,
+}
+
+/// Which metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metrics {
+    /// The kubelet's own.
+    Own,
+    /// Those of containers (`/metrics/cadvisor`, `/metrics/resource`).
+    Containers,
+    /// Those of probes (`/metrics/probes`).
+    Probes,
+}
+
+/// Services whose other paths are go-restful's 404.
+const SERVICES: [&str; 9] = [
+    "/attach",
+    "/checkpoint",
+    "/containerLogs",
+    "/debug/pprof",
+    "/exec",
+    "/pods",
+    "/portForward",
+    "/run",
+    "/stats",
 ];
 
-/// What `enableDebuggingHandlers: false` takes away (`InstallDebuggingDisabledHandlers`).
-const DEBUGGING: [&str; 7] =
-    ["/attach/", "/containerLogs/", "/debug/", "/exec/", "/logs/", "/portForward/", "/run/"];
+/// What `enableDebuggingHandlers: false` answers itself (`InstallDebuggingDisabledHandlers`).
+const DEBUGGING: [&str; 8] = [
+    "/attach/",
+    "/containerLogs/",
+    "/debug/pprof/",
+    "/exec/",
+    "/logs/",
+    "/portForward/",
+    "/run/",
+    "/runningpods/",
+];
+
+/// Is the path one that reaches into containers, or into the kubelet itself?
+pub(super) fn is_debugging(path: &str) -> bool {
+    DEBUGGING.iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Is nothing registered for the path without `enableDebuggingHandlers`
+/// (`InstallAuthRequiredHandlers`)?
+pub(super) fn goes_with_debugging(path: &str) -> bool {
+    path == "/configz" || path.starts_with("/debug/flags/") || path.starts_with("/checkpoint")
+}
 
 impl<'a> Route<'a> {
-    /// Does it reach into containers, or into the kubelet itself?
-    pub(super) fn is_debugging(self, path: &str) -> bool {
-        self == Self::RunningPods || DEBUGGING.iter().any(|prefix| path.starts_with(prefix))
-    }
-
     /// The route of a decoded path.
     pub(super) fn of(path: &'a str) -> Option<Self> {
-        match path {
-            "/healthz" | "/healthz/ping" | "/healthz/log" | "/healthz/syncloop" => return Some(Self::Health),
-            "/pods" => return Some(Self::Pods),
-            "/runningpods" | "/runningpods/" => return Some(Self::RunningPods),
-            "/metrics" => return Some(Self::Metrics),
-            "/logs" => return Some(Self::LogsWithoutSlash),
-            _ => {}
+        let exact = match path {
+            "/healthz" | "/healthz/ping" | "/healthz/log" | "/healthz/syncloop" => Self::Health,
+            "/pods" => Self::Pods,
+            "/runningpods/" => Self::RunningPods,
+            "/metrics" => Self::Metrics(Metrics::Own),
+            "/metrics/cadvisor" | "/metrics/resource" => Self::Metrics(Metrics::Containers),
+            "/metrics/probes" => Self::Metrics(Metrics::Probes),
+            "/stats/summary" => Self::Stats,
+            "/configz" => Self::Configz,
+            "/debug/flags/v" => Self::Verbosity,
+            "/logs" => Self::WithoutSlash("/logs/"),
+            "/runningpods" => Self::WithoutSlash("/runningpods/"),
+            _ => return Self::with_parameters(path),
+        };
+        Some(exact)
+    }
+
+    fn with_parameters(path: &'a str) -> Option<Self> {
+        if let Some(rest) = path.strip_prefix("/logs/") {
+            return Some(Self::Logs(rest));
         }
-        if let Some(rest) = path.strip_prefix("/containerLogs/") {
-            let mut parts = rest.split('/');
-            if let (Some(namespace), Some(pod), Some(container), None) =
-                (parts.next(), parts.next(), parts.next(), parts.next())
-                && ![namespace, pod, container].contains(&"")
-            {
-                return Some(Self::Log { namespace, pod, container });
+        if path.starts_with("/runningpods/") {
+            return Some(Self::Absent);
+        }
+        let service = SERVICES.iter().find(|service| {
+            path.strip_prefix(**service).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })?;
+        let parts: Vec<&str> = path[service.len()..].split('/').skip(1).collect();
+        if parts.contains(&"") {
+            return Some(Self::Absent);
+        }
+        Some(match (*service, parts.as_slice()) {
+            ("/containerLogs", [namespace, pod, container]) => Self::Log { namespace, pod, container },
+            ("/run", [namespace, pod, container]) => Self::Run { namespace, pod, uid: None, container },
+            ("/run", [namespace, pod, uid, container]) => {
+                Self::Run { namespace, pod, uid: Some(uid), container }
             }
-        }
-        if let Some(rest) = path.strip_prefix("/run/") {
-            let parts: Vec<&str> = rest.split('/').collect();
-            match parts[..] {
-                _ if parts.contains(&"") => {}
-                [namespace, pod, container] => {
-                    return Some(Self::Run { namespace, pod, uid: None, container });
-                }
-                [namespace, pod, uid, container] => {
-                    return Some(Self::Run { namespace, pod, uid: Some(uid), container });
-                }
-                _ => {}
-            }
-        }
-        ABSENT.iter().any(|prefix| path.starts_with(prefix)).then_some(Self::Absent)
+            ("/exec", parts) => Inside::of(parts).map_or(Self::Absent, Self::Exec),
+            ("/attach", parts) => Inside::of(parts).map_or(Self::Absent, Self::Attach),
+            ("/portForward", [namespace, pod]) => Self::PortForward { namespace, pod, uid: None },
+            ("/portForward", [namespace, pod, uid]) => Self::PortForward { namespace, pod, uid: Some(uid) },
+            _ => Self::Absent,
+        })
+    }
+
+    /// Does the port without authentication have it (`InstallAuthNotRequiredHandlers`)?
+    pub(super) fn is_on_the_read_only_port(self) -> bool {
+        matches!(self, Self::Health | Self::Pods | Self::Metrics(_) | Self::Stats)
     }
 }
 
-/// The answers that need nothing but the route.
-pub(super) fn open(shared: &Shared, route: Route<'_>, method: &Method) -> Answer {
-    if route == Route::Absent {
-        return Answer::text(StatusCode::NOT_FOUND, "404: Page Not Found");
-    }
-    if matches!(route, Route::Run { .. }) {
-        return Answer::method_not_allowed("POST");
-    }
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Answer::method_not_allowed("GET");
-    }
-    match route {
-        Route::Health => Answer::text(StatusCode::OK, "ok"),
-        Route::Pods => Answer::json(&pod_list(shared.pods())),
-        Route::RunningPods => {
-            let running =
-                shared.pods().into_iter().filter(|pod| object::text(pod, "status.phase") == "Running");
-            Answer::json(&pod_list(running.collect()))
-        }
-        Route::Metrics => Answer::text(StatusCode::OK, metrics(shared)),
-        Route::Log { .. } | Route::Run { .. } | Route::LogsWithoutSlash | Route::Absent => {
-            Answer::method_not_allowed("GET")
+impl<'a> Inside<'a> {
+    fn of(parts: &[&'a str]) -> Option<Self> {
+        match *parts {
+            [namespace, pod, container] => Some(Self { namespace, pod, uid: None, container }),
+            [namespace, pod, uid, container] => Some(Self { namespace, pod, uid: Some(uid), container }),
+            _ => None,
         }
     }
-}
-
-fn pod_list(pods: Vec<serde_json::Value>) -> serde_json::Value {
-    json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods })
-}
-
-fn metrics(shared: &Shared) -> String {
-    let pods = shared.pods().len();
-    format!(
-        "# HELP kubelet_running_pods [BETA] Number of pods that have a running pod sandbox\n\
-         # TYPE kubelet_running_pods gauge\nkubelet_running_pods {pods}\n"
-    )
-}
-
-/// A container's log.
-pub(super) async fn log(
-    shared: &Shared,
-    (namespace, name, container): (&str, &str, &str),
-    query: &str,
-) -> Answer {
-    let Some(options) = options(query) else {
-        let text = r#"{"message": "Invalid request."}"#;
-        return Answer::text(StatusCode::UNPROCESSABLE_ENTITY, text);
-    };
-    let Some(pod) = shared.pod(namespace, name) else {
-        return Answer::text(StatusCode::NOT_FOUND, format!("pod {name:?} does not exist"));
-    };
-    let exists = object::list(&pod, "spec.containers").iter().any(|one| one["name"] == container);
-    if !exists {
-        let text = format!("container {container:?} not found in pod {name:?}");
-        return Answer::text(StatusCode::NOT_FOUND, text);
-    }
-    match shared.config.runtime.logs(object::uid(&pod), container, &options).await {
-        Ok(log) => Answer::text(StatusCode::OK, log),
-        Err(_) => {
-            let text =
-                format!("container {container:?} in pod {name:?} is waiting to start: ContainerCreating");
-            Answer::text(StatusCode::BAD_REQUEST, text)
-        }
-    }
-}
-
-/// The options of a log request; `None` where one cannot be honoured.
-fn options(query: &str) -> Option<LogOptions> {
-    let mut options = LogOptions::default();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match name {
-            "limitBytes" => options.limit_bytes = Some(value.parse().ok().filter(|bytes| *bytes > 0)?),
-            "tailLines" => options.tail_lines = Some(value.parse().ok()?),
-            "timestamps" => options.timestamps = value.parse().ok()?,
-            // One way to answer: the log as it is now, of the container that runs now.
-            "follow" | "previous" if value == "false" => {}
-            "follow" | "previous" | "sinceSeconds" | "sinceTime" => return None,
-            _ => {}
-        }
-    }
-    Some(options)
 }
 
 #[cfg(test)]
@@ -180,34 +163,38 @@ mod tests {
     #[test]
     fn routes_are_those_of_a_kubelet() {
         let log = Route::Log { namespace: "ns", pod: "p", container: "c" };
+        let inside = Inside { namespace: "ns", pod: "p", uid: None, container: "c" };
         let table = [
             ("/pods", Some(Route::Pods)),
             ("/healthz/ping", Some(Route::Health)),
             ("/containerLogs/ns/p/c", Some(log)),
             ("/containerLogs/ns/p", Some(Route::Absent)),
             ("/containerLogs/ns//c", Some(Route::Absent)),
-            ("/exec/ns/p/c", Some(Route::Absent)),
+            ("/exec/ns/p/c", Some(Route::Exec(inside))),
+            ("/exec/ns/p/u/c", Some(Route::Exec(Inside { uid: Some("u"), ..inside }))),
+            ("/exec/ns/p", Some(Route::Absent)),
+            ("/attach/ns/p/c", Some(Route::Attach(inside))),
+            ("/portForward/ns/p", Some(Route::PortForward { namespace: "ns", pod: "p", uid: None })),
+            ("/portForward/ns", Some(Route::Absent)),
+            ("/logs/", Some(Route::Logs(""))),
+            ("/logs/pods/x", Some(Route::Logs("pods/x"))),
+            ("/stats/summary", Some(Route::Stats)),
+            ("/stats/", Some(Route::Absent)),
+            ("/pods/", Some(Route::Absent)),
+            ("/checkpoint/ns/p/c", Some(Route::Absent)),
+            ("/runningpods", Some(Route::WithoutSlash("/runningpods/"))),
+            ("/flagz", None),
+            ("/healthz/other", None),
             ("/run/ns/p/c", Some(Route::Run { namespace: "ns", pod: "p", uid: None, container: "c" })),
             ("/run/ns/p/u/c", Some(Route::Run { namespace: "ns", pod: "p", uid: Some("u"), container: "c" })),
             ("/run/ns/p/", Some(Route::Absent)),
-            ("/logs", Some(Route::LogsWithoutSlash)),
+            ("/logs", Some(Route::WithoutSlash("/logs/"))),
             ("/", None),
             ("/nonexistent", None),
             ("/podsx", None),
         ];
         for (path, route) in table {
             assert_eq!(Route::of(path), route, "{path}");
-        }
-    }
-
-    #[test]
-    fn log_options_that_cannot_be_honoured_are_refused() {
-        let parsed = options("limitBytes=7&tailLines=2&timestamps=true&other=1").unwrap();
-        assert_eq!(parsed, LogOptions { limit_bytes: Some(7), tail_lines: Some(2), timestamps: true });
-        for bad in
-            ["limitBytes=0", "limitBytes=-1", "limitBytes=", "tailLines=x", "follow=true", "sinceSeconds=3"]
-        {
-            assert_eq!(options(bad), None, "{bad}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A command run in a container (`getRun` of `pkg/kubelet/server/server.go`).
 
+use super::answer::{Answer, JSON};
 use super::routes::Route;
-use super::{Answer, TEXT};
 use crate::state::Shared;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -26,13 +26,10 @@ pub(super) async fn run(shared: &Shared, route: Route<'_>, request: Request) -> 
         false => None,
     };
     match output {
-        Some(RunOutput { exit_code: 0, stdout, stderr }) => Answer {
-            status: StatusCode::OK,
-            // Whatever it is, as upstream says.
-            kind: "application/json",
-            body: [stdout, stderr].concat().into(),
-            extra: None,
-        },
+        // Whatever it is, as upstream says.
+        Some(RunOutput { exit_code: 0, stdout, stderr }) => {
+            Answer::of(StatusCode::OK, JSON, [stdout, stderr].concat())
+        }
         Some(RunOutput { exit_code, stderr, .. }) => {
             let complaint = String::from_utf8_lossy(&stderr);
             failed(format!("command '{command}' exited with {exit_code}: {complaint}"))
@@ -42,7 +39,7 @@ pub(super) async fn run(shared: &Shared, route: Route<'_>, request: Request) -> 
 }
 
 fn failed(text: String) -> Answer {
-    Answer { status: StatusCode::INTERNAL_SERVER_ERROR, kind: TEXT, body: text.into(), extra: None }
+    Answer::text(StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 /// The parameter `cmd`: of a form that was posted, else of the query (Go's `FormValue`).

@@ -87,7 +87,7 @@ async fn a_command_runs_for_whoever_may_and_is_written_down() {
     let stream = someone.connect(&Endpoint::tcp([10, 0, 0, 2], 10255)).await.unwrap().stream;
     let mut read_only = ravelin_transport::HttpConnection::open(&someone, stream).await.unwrap();
     let request = http::Request::post(format!("{run}?cmd=id")).body(body::empty()).unwrap();
-    assert_eq!(read_only.send(request).await.unwrap().status(), 404, "not on the read-only port");
+    assert_eq!(read_only.send(request).await.unwrap().status(), 405, "not on the read-only port");
     let runs = stage.runtime.ledger("p-uid").unwrap().runs();
     let argv: Vec<String> = runs.iter().map(|ran| ran.argv.join(" ")).collect();
     let cat = format!("cat {token}");

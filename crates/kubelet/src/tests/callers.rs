@@ -38,7 +38,7 @@ async fn callers_get_what_their_credential_and_rights_allow() {
         (token("good"), "/containerLogs/default/p/c", 403, PODS_REFUSED),
         (token("good"), "/exec/default/p/c", 403, PODS_REFUSED),
         (stage.certificate("admin"), "/healthz", 200, "ok"),
-        (stage.certificate("admin"), "/exec/default/p/c", 404, "404: Page Not Found"),
+        (stage.certificate("admin"), "/exec/default/p", 404, "404: Page Not Found"),
         (stage.certificate("admin"), "/containerLogs/default/p/c", 404, "pod \"p\" does not exist"),
         (
             stage.certificate("admin"),
