@@ -82,6 +82,9 @@ pub trait Session: Send {
     /// All that is to be sent now.
     fn transmit(&mut self) -> Bytes;
 
+    /// Is there anything to transmit?
+    fn has_unsent(&self) -> bool;
+
     /// The streams to which something happened since this was last asked, in order.
     fn take_touched(&mut self) -> Vec<u32>;
 

@@ -26,6 +26,11 @@ impl Io {
         Self { stream, stalled: None }
     }
 
+    /// The stream, for what is no longer HTTP; its writes may stall then.
+    pub(crate) fn into_stream(self) -> BoxedStream {
+        self.stream
+    }
+
     fn progress<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.stalled = None;

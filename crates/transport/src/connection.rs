@@ -1,6 +1,7 @@
 //! The client's end of an HTTP/1.1 connection.
 
 use crate::adapter::Io;
+use crate::upgrade::{self, Upgraded};
 use crate::{Body, BoxError, Request, Response, TlsError};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
@@ -109,6 +110,16 @@ impl HttpConnection {
             Ok(()) => Ok(()),
             Err(_) => Err(self.why_ended().await.unwrap_or(HttpError::Closed)),
         }
+    }
+
+    /// Sends a request that asks for an upgrade, and waits for what becomes of the connection. An answer
+    /// other than 101 switches nothing (CVE-2018-1002105). There is no deadline for the answer here,
+    /// as in [`HttpConnection::send`].
+    ///
+    /// # Errors
+    /// As [`HttpError`] says.
+    pub async fn upgrade(mut self, request: Request) -> Result<Upgraded, HttpError> {
+        upgrade::switched(self.send(request).await?).await
     }
 
     /// Sends a request and waits for the head of its response. There is no deadline here: the

@@ -11,12 +11,15 @@ pub mod danger;
 pub mod egress;
 mod server;
 mod spaced;
+pub mod streams;
 mod tls;
+pub mod upgrade;
 
 pub use body::{Body, BodyError, BoxError, collect};
 pub use connection::{HttpConnection, HttpError};
 pub use server::{Handler, PeerInfo, Server};
 pub use tls::{HANDSHAKE_TIMEOUT, Secured, TlsClient, TlsError, TlsServer};
+pub use upgrade::{Upgraded, Upgrading};
 
 /// An HTTP request.
 pub type Request = http::Request<Body>;

@@ -227,6 +227,10 @@ impl Session for Channels {
         self.wire.transmit()
     }
 
+    fn has_unsent(&self) -> bool {
+        self.wire.unsent_bytes() > 0
+    }
+
     fn take_touched(&mut self) -> Vec<u32> {
         let touched = std::mem::take(&mut self.touched);
         (0..).zip(touched).filter_map(|(number, touched)| touched.then_some(number)).collect()

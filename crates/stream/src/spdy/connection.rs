@@ -238,6 +238,10 @@ impl Session for Connection {
         self.unsent.split().freeze()
     }
 
+    fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
     fn take_touched(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.touched).into_iter().collect()
     }
@@ -307,7 +311,8 @@ impl Session for Connection {
 
     fn ping(&mut self) {
         frame::ping(&mut self.unsent, self.next_ping);
-        self.next_ping = if self.next_ping > 0x7fff_fffd { self.next_ping % 2 + 2 } else { self.next_ping + 2 };
+        self.next_ping =
+            if self.next_ping > 0x7fff_fffd { self.next_ping % 2 + 2 } else { self.next_ping + 2 };
     }
 
     fn close(&mut self) {

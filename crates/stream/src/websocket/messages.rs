@@ -109,6 +109,10 @@ impl Session for Messages {
         self.wire.transmit()
     }
 
+    fn has_unsent(&self) -> bool {
+        self.wire.unsent_bytes() > 0
+    }
+
     fn take_touched(&mut self) -> Vec<u32> {
         if std::mem::take(&mut self.touched) { vec![0] } else { Vec::new() }
     }

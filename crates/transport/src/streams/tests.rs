@@ -1,0 +1,1 @@
+//! Whole connections over pipes in memory.
