@@ -48,6 +48,12 @@ pub enum Flaw {
     /// The apiserver follows a kubelet's redirects to wherever they lead, with its client
     /// certificate (as before CVE-2018-1002102 was fixed).
     ApiserverFollowsRedirects,
+    /// The apiserver keeps a connection joined whose upgrade the kubelet refused, authenticated as the
+    /// apiserver (CVE-2018-1002105).
+    ApiserverSplicesRefusedUpgrades,
+    /// The apiserver hands a kubelet's redirect to the client that asked for an upgrade, which may
+    /// follow it with its user's rights (CVE-2020-8559).
+    ApiserverPassesRedirectsOn,
     /// The apiserver authorizes no request that asks for an upgrade.
     ApiserverSkipsAuthorizationOfUpgrades,
     /// The apiserver dials a node's kubelet port at addresses that it refuses elsewhere: loopback,

@@ -7,12 +7,15 @@
 mod disk;
 mod endpoint;
 mod flaws;
+mod journey;
 pub mod memory;
 mod observe;
+pub mod os;
 mod redirect;
 mod task;
+mod unix;
 
-pub use disk::Disk;
+pub use disk::{Disk, MemoryDisk};
 pub use endpoint::{BoxedStream, Connection, Endpoint, Listener, Stream};
 pub use flaws::{Flaw, Flaws};
 pub use observe::{Field, SessionSecret, field};

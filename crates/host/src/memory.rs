@@ -4,16 +4,18 @@
 //! connect, to the first endpoint: first those of the host that connects, then those of the one at
 //! which the connection arrives. For anything about the wire use the simulator.
 
+use crate::disk::MemoryDisk;
+use crate::journey::Tables;
 use crate::{
-    Connection, Disk, Endpoint, Field, Flaw, Flaws, Host, HostRef, Listener, Opening, PortMap, Redirect,
-    Scope, SessionSecret, Task, Translated, Translation,
+    Connection, Disk, Endpoint, Field, Flaw, Flaws, Host, HostRef, Listener, PortMap, Redirect,
+    SessionSecret, Task, Translation,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -32,7 +34,7 @@ struct State {
     clock: jiff::Timestamp,
     names: BTreeMap<String, IpAddr>,
     hosts: BTreeMap<IpAddr, HostRef>,
-    tables: BTreeMap<IpAddr, Translation>,
+    tables: Tables,
     listening: BTreeMap<(IpAddr, u16), Accepting>,
     listening_unix: BTreeMap<(String, String), Accepting>,
     secrets: Vec<SessionSecret>,
@@ -77,7 +79,7 @@ impl Network {
             flaws,
         });
         let mut state = lock(&self.0);
-        state.tables.insert(address, table);
+        state.tables.add(address, table);
         state.names.insert(name.to_owned(), address);
         state.hosts.insert(address, Arc::clone(&host));
         host
@@ -95,30 +97,6 @@ struct MemoryHost {
     network: Network,
     disk: MemoryDisk,
     flaws: Flaws,
-}
-
-#[derive(Default)]
-struct MemoryDisk(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl Disk for MemoryDisk {
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        lock(&self.0).get(name).cloned()
-    }
-
-    fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        lock(&self.0).insert(name.to_owned(), content.to_vec());
-        Ok(())
-    }
-
-    fn append(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        lock(&self.0).entry(name.to_owned()).or_default().extend_from_slice(content);
-        Ok(())
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        lock(&self.0).remove(name);
-        Ok(())
-    }
 }
 
 struct MemoryListener {
@@ -139,30 +117,6 @@ impl Listener for MemoryListener {
 }
 
 impl MemoryHost {
-    /// Where a connection leads, and from where it seems to come.
-    fn translated(&self, to: SocketAddr) -> io::Result<(SocketAddr, IpAddr)> {
-        let mut state = lock(&self.network.0);
-        let (mut target, mut source) = (to, self.address);
-        for way in [Scope::Opened, Scope::Arriving] {
-            let keeper = if way == Scope::Opened { self.address } else { target.ip() };
-            let Some(table) = state.tables.get_mut(&keeper) else { continue };
-            if way == Scope::Arriving && keeper == self.address {
-                continue;
-            }
-            let opening = Opening { client: source, to: target, way, own: &[keeper], now: Duration::ZERO };
-            match table.translate(&opening, |_| 0) {
-                Translated::No => {}
-                Translated::To { endpoint, masquerade } => {
-                    target = endpoint;
-                    source = if masquerade { keeper } else { source };
-                }
-                Translated::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
-                Translated::Dropped => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        }
-        Ok((target, source))
-    }
-
     /// The listener's queue, and the two ends' endpoints as the connecting and accepting side
     /// see them.
     fn route(&self, to: &Endpoint) -> io::Result<(Accepting, Endpoint, Endpoint)> {
@@ -175,7 +129,9 @@ impl MemoryHost {
                 Ok((queue, Endpoint::Unix(String::new()), to.clone()))
             }
             Endpoint::Tcp(address) => {
-                let (mut target, source) = self.translated(*address)?;
+                let asked = (self.address, *address);
+                let journey = lock(&self.network.0).tables.journey(asked, Duration::ZERO, |_| 0)?;
+                let (mut target, source) = (journey.to, journey.source);
                 if target.ip().is_loopback() {
                     target.set_ip(self.address);
                 }
@@ -256,11 +212,11 @@ impl Host for MemoryHost {
     }
 
     fn set_redirects(&self, table: Vec<Redirect>) {
-        lock(&self.network.0).tables.entry(self.address).or_default().set_services(table);
+        lock(&self.network.0).tables.set_services(self.address, table);
     }
 
     fn set_port_maps(&self, maps: Vec<PortMap>) {
-        lock(&self.network.0).tables.entry(self.address).or_default().set_ports(maps);
+        lock(&self.network.0).tables.set_ports(self.address, maps);
     }
 
     fn pod(&self, address: IpAddr) -> io::Result<HostRef> {

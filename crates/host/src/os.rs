@@ -1,0 +1,18 @@
+//! Real computers: the operating system's sockets, clock and randomness.
+//!
+//! A [`Network`] is a whole cluster on this one computer: its hosts have the cluster's addresses,
+//! and each port that one of them listens on is a loopback socket. A [`computer`] is this computer
+//! itself: it speaks with real addresses, keeps its files in a folder, and has its pods on loopback
+//! sockets. Both apply redirects when a connection is opened. Nothing here has flaws.
+
+mod folder;
+mod host;
+mod network;
+mod socket;
+
+pub use host::{Computer, computer};
+pub use network::{Network, NodePods, Observer};
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "folders for the tests' own files")]
+mod tests;

@@ -1,0 +1,170 @@
+//! A computer of the cluster, or this computer itself, as the component that runs on it sees it.
+
+use super::folder::Folder;
+use super::network::{Machine, Network, Observer, Pods, Shared};
+use super::socket::{self, RealDoor};
+use crate::unix::UnixSockets;
+use crate::{
+    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret, Task,
+};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use ravelin_entropy::Entropy;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a connection is tried that nobody answers (Linux with `tcp_syn_retries` 6).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
+
+/// A computer, and no flaws.
+pub(super) struct OsHost {
+    shared: Arc<Shared>,
+    machine: Arc<Machine>,
+    flaws: Flaws,
+}
+
+/// This computer, for one component.
+pub struct Computer {
+    /// Its name.
+    pub name: String,
+    /// The address that it says is its own.
+    pub address: IpAddr,
+    /// Where its small files are.
+    pub files: PathBuf,
+    /// Who is told what its component says of itself.
+    pub observer: Option<Observer>,
+}
+
+/// This computer as a host: addresses are real ones, its pods have loopback sockets, its small files
+/// are in a folder.
+pub fn computer(computer: Computer) -> HostRef {
+    let Computer { name, address, files, observer } = computer;
+    Network::new(observer).add(Machine {
+        name,
+        address,
+        is_real: true,
+        disk: Box::new(Folder::new(files)),
+        unix: UnixSockets::default(),
+        pods: Pods::Any,
+    })
+}
+
+impl OsHost {
+    pub(super) fn of(shared: &Arc<Shared>, machine: Arc<Machine>) -> HostRef {
+        Arc::new(Self { shared: Arc::clone(shared), machine, flaws: Flaws::none() })
+    }
+
+    async fn connect_tcp(&self, to: SocketAddr) -> io::Result<Connection> {
+        let journey = match self.shared.journey(self.machine.address, to) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                tokio::time::sleep(CONNECT_TIMEOUT).await;
+                return Err(error);
+            }
+            journey => journey?,
+        };
+        // An endpoint on a loopback address is this computer's, also for its pods; what a pod itself
+        // asks of its loopback is not.
+        let is_translated = journey.to != to && journey.to.ip().is_loopback();
+        let door = match is_translated && self.shared.reaches_out() {
+            true => None,
+            false => self.shared.door(self.machine.address, journey.to),
+        };
+        let mut connection = match door {
+            Some(door) => socket::enter(&self.shared, door?, journey.source).await?,
+            None if self.shared.reaches_out() => socket::connect(journey.to).await?,
+            None => return Err(io::ErrorKind::ConnectionRefused.into()),
+        };
+        connection.peer = to.into();
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Host for OsHost {
+    fn name(&self) -> &str {
+        &self.machine.name
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        vec![self.machine.address]
+    }
+
+    async fn connect(&self, to: &Endpoint) -> io::Result<Connection> {
+        match to {
+            Endpoint::Tcp(to) => self.connect_tcp(*to).await,
+            Endpoint::Unix(path) => self.machine.unix.connect(path),
+        }
+    }
+
+    async fn listen(&self, on: &Endpoint) -> io::Result<Box<dyn Listener>> {
+        Ok(match on {
+            Endpoint::Tcp(on) if self.machine.is_real => {
+                let listener = socket::public(*on)?;
+                let at = listener.local_addr()?;
+                Box::new(RealDoor(listener, at))
+            }
+            Endpoint::Tcp(on) => Box::new(self.shared.listen(self.machine.address, *on)?),
+            Endpoint::Unix(path) => Box::new(self.machine.unix.listen(path)?),
+        })
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if let Ok(address) = name.parse() {
+            return Ok(vec![address]);
+        }
+        if let Some(address) = self.shared.named(name) {
+            return Ok(vec![address]);
+        }
+        if !self.shared.reaches_out() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is what is beneath Host::now")]
+        jiff::Timestamp::now()
+    }
+
+    fn entropy(&self, label: &str) -> Entropy {
+        ravelin_entropy::stream(&["computer", &self.machine.name, label])
+    }
+
+    fn spawn(&self, _label: &str, future: BoxFuture<'static, ()>) -> Task {
+        #[expect(clippy::disallowed_methods, reason = "this is what is beneath Host::spawn")]
+        let handle = tokio::spawn(future);
+        Task::new(handle.abort_handle())
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        &*self.machine.disk
+    }
+
+    fn set_redirects(&self, table: Vec<Redirect>) {
+        self.shared.with_tables(|tables| tables.set_services(self.machine.address, table));
+    }
+
+    fn set_port_maps(&self, maps: Vec<PortMap>) {
+        self.shared.with_tables(|tables| tables.set_ports(self.machine.address, maps));
+    }
+
+    fn pod(&self, address: IpAddr) -> io::Result<HostRef> {
+        self.shared.pod(&self.machine, address)
+    }
+
+    fn observe(&self, kind: &'static str, fields: &[Field]) {
+        if let Some(observer) = &self.shared.observer {
+            observer(self.name(), kind, fields);
+        }
+    }
+
+    fn session_secret(&self, _secret: SessionSecret) {}
+
+    fn flaws(&self) -> &Flaws {
+        &self.flaws
+    }
+}
