@@ -10,6 +10,12 @@ use std::sync::Arc;
 /// What the attacker writes into whatever it changes, so that it can be found again.
 pub const MARK: &str = "altered-by-the-impostor";
 
+/// What an impostor makes of the word `"secret"` in bytes whose length it cannot change.
+pub const RELABELLED: &str = "\"SECRET\"";
+
+/// What an attacker adds to the query of requests of its own to a forwarded port.
+pub const OWN_QUERY: &str = "by=the-attacker";
+
 /// The `limitBytes` of a request that a redirect asks for, so that it is known where it was executed.
 pub const REDIRECTED_LIMIT: u64 = 666_000_000_000_007;
 
@@ -88,6 +94,19 @@ pub fn altered_request(mut request: Request) -> Request {
         request.target = format!("{}{separator}timestamps=true", request.target);
     }
     request
+}
+
+/// The same bytes with a word changed, so that no length in or around them is wrong: what reads the
+/// probe's name and not its secret takes them all the same.
+pub fn relabelled(bytes: &[u8]) -> Vec<u8> {
+    const FROM: &[u8] = b"\"secret\"";
+    let to = RELABELLED.as_bytes();
+    let mut changed = bytes.to_vec();
+    let found = bytes.windows(FROM.len()).position(|window| window == FROM);
+    if let Some(at) = found {
+        changed[at..at + to.len()].copy_from_slice(to);
+    }
+    changed
 }
 
 /// The same answer, changed.

@@ -1,7 +1,9 @@
 //! HTTP/1.1 as an attacker speaks it: by hand, so that it can say what no library would.
 
 use crate::field::STEP;
-use ravelin_oracle::dissect::{BodyEnd, Message, StartLine, exchanges};
+use crate::target::Streams;
+use ravelin_host::BoxedStream;
+use ravelin_oracle::dissect::{BodyEnd, Exchange, Message, StartLine, exchanges};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -20,13 +22,15 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What comes after an upgrade, where it asks for one.
+    pub streams: Option<Streams>,
 }
 
 impl Request {
     /// A request without body and credentials.
     pub fn new(method: &str, target: &str, host: &str) -> Self {
         let headers = vec![("host".to_owned(), host.to_owned()), ("accept".to_owned(), "*/*".to_owned())];
-        Self { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() }
+        Self { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new(), streams: None }
     }
 
     /// The same with a bearer token.
@@ -41,7 +45,8 @@ impl Request {
     pub fn of(message: &Message) -> Option<Self> {
         let StartLine::Request { method, target } = &message.start else { return None };
         let headers = message.headers.clone();
-        Some(Self { method: method.clone(), target: target.clone(), headers, body: message.body.clone() })
+        let (method, target, body) = (method.clone(), target.clone(), message.body.clone());
+        Some(Self { method, target, headers, body, streams: None })
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -78,6 +83,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    fn of(response: &Message) -> Option<Self> {
+        let StartLine::Response { status } = response.start else { return None };
+        let content_type = response.header("content-type").unwrap_or("text/plain").to_owned();
+        let location = response.header("location").map(str::to_owned);
+        Some(Self { status, content_type, location, body: response.body.clone() })
+    }
+
     /// Was the request granted?
     pub fn granted(&self) -> bool {
         (200..300).contains(&self.status)
@@ -111,20 +123,48 @@ pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     request: &Request,
 ) -> Result<Answer, Option<io::Error>> {
+    let exchange = exchange(stream, request).await?;
+    exchange.response.as_ref().and_then(Answer::of).ok_or(None)
+}
+
+/// What came of a request for another protocol.
+pub enum Switch {
+    /// The server speaks it: the connection from there on.
+    Made(BoxedStream),
+    /// The server answered.
+    Not(Answer),
+}
+
+/// Sends a request for another protocol.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn switch(mut stream: BoxedStream, request: &Request) -> Result<Switch, Option<io::Error>> {
+    let exchange = exchange(&mut stream, request).await?;
+    let Some((_, already_sent)) = exchange.upgraded else {
+        let answer = exchange.response.as_ref().and_then(Answer::of);
+        return answer.map(Switch::Not).ok_or(None);
+    };
+    let (reader, writer) = tokio::io::split(stream);
+    let reader = io::Cursor::new(already_sent).chain(reader);
+    Ok(Switch::Made(Box::new(tokio::io::join(reader, writer))))
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    request: &Request,
+) -> Result<Exchange, Option<io::Error>> {
     let sent = request.bytes();
     write(stream, &sent).await.map_err(Some)?;
     let mut bytes = Vec::new();
     loop {
         let more = grow(stream, &mut bytes).await;
-        let response = exchanges(&sent, &bytes).into_iter().next().and_then(|exchange| exchange.response);
         let open = matches!(more, Ok(true));
-        if let Some(response) = response {
-            let whole = response.end == BodyEnd::Complete || !open && response.end == BodyEnd::UntilClose;
-            if let (StartLine::Response { status }, true) = (&response.start, whole) {
-                let content_type = response.header("content-type").unwrap_or("text/plain").to_owned();
-                let location = response.header("location").map(str::to_owned);
-                return Ok(Answer { status: *status, content_type, location, body: response.body });
-            }
+        let exchange = exchanges(&sent, &bytes).into_iter().next();
+        let end = exchange.as_ref().and_then(|exchange| Some(exchange.response.as_ref()?.end));
+        let whole = end == Some(BodyEnd::Complete) || !open && end == Some(BodyEnd::UntilClose);
+        if let Some(exchange) = exchange.filter(|_| whole) {
+            return Ok(exchange);
         }
         match more {
             Ok(true) => {}
@@ -142,7 +182,11 @@ pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, answer: &Answer) -> i
     write(stream, &answer.bytes()).await
 }
 
-async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+/// Sends bytes.
+///
+/// # Errors
+/// Where the peer does not take them.
+pub async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
     let writing = async {
         stream.write_all(bytes).await?;
         stream.flush().await

@@ -13,6 +13,8 @@ mod join;
 mod own;
 mod replay;
 mod spend;
+mod streams;
+mod takeover;
 mod terminate;
 mod token;
 

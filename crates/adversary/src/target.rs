@@ -226,18 +226,45 @@ pub struct Ask {
     pub body: Option<(&'static str, Vec<u8>)>,
     /// What its answer would give away, for people: `the probe's ConfigMap`.
     pub what: &'static str,
+    /// What comes after an upgrade, where it asks for one.
+    pub streams: Option<Streams>,
+}
+
+/// What an attacker does with the streams of an upgraded connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// It reads a command's standard output, over a WebSocket.
+    Output,
+    /// It sends a request to a forwarded port, over SPDY.
+    Port {
+        /// The port.
+        port: u16,
+        /// Path and query of a GET.
+        get: String,
+    },
 }
 
 impl Ask {
     /// Reads something.
     pub fn get(path: &str, what: &'static str) -> Self {
-        Self { method: "GET", path: path.to_owned(), body: None, what }
+        Self { method: "GET", path: path.to_owned(), body: None, what, streams: None }
     }
 
     /// Creates something, or has something done.
     pub fn post(path: &str, body: Option<&serde_json::Value>, what: &'static str) -> Self {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
-        Self { method: "POST", path: path.to_owned(), body, what }
+        Self { method: "POST", path: path.to_owned(), body, what, streams: None }
+    }
+
+    /// Has a command executed whose output is streamed over a WebSocket: a GET, whatever it does
+    /// (kubernetes/kubernetes#78741, #136550).
+    pub fn command(path: &str, what: &'static str) -> Self {
+        Self { streams: Some(Streams::Output), ..Self::get(path, what) }
+    }
+
+    /// Has a port forwarded, and asks the server there.
+    pub fn port(path: &str, (port, get): (u16, &str), what: &'static str) -> Self {
+        Self { streams: Some(Streams::Port { port, get: get.to_owned() }), ..Self::post(path, None, what) }
     }
 
     /// What whoever is granted it has done, for people.
@@ -252,7 +279,7 @@ impl Ask {
 
     /// Deletes something.
     pub fn delete(path: &str, what: &'static str) -> Self {
-        Self { method: "DELETE", path: path.to_owned(), body: None, what }
+        Self { method: "DELETE", path: path.to_owned(), body: None, what, streams: None }
     }
 
     /// The same with an address in the place of [`Claim::HERE`].
@@ -267,6 +294,6 @@ impl Ask {
     /// Changes something, and reads what became of it.
     pub fn patch(path: &str, patch: &serde_json::Value, what: &'static str) -> Self {
         let body = ("application/merge-patch+json", patch.to_string().into_bytes());
-        Self { method: "PATCH", path: path.to_owned(), body: Some(body), what }
+        Self { method: "PATCH", path: path.to_owned(), body: Some(body), what, streams: None }
     }
 }

@@ -281,7 +281,7 @@ impl Client {
         self.answer(outgoing).await
     }
 
-    async fn within_deadline<T>(
+    pub(crate) async fn within_deadline<T>(
         &self,
         work: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
@@ -336,6 +336,11 @@ impl Client {
         Ok((Idle { connection, renewed: count }, response))
     }
 
+    /// A connection that nothing else uses.
+    pub(crate) async fn connect_anew(&self) -> Result<HttpConnection, ClientError> {
+        self.connect(self.renewed()).await
+    }
+
     async fn connect(&self, renewed: Renewed) -> Result<HttpConnection, ClientError> {
         let Shared { host, config, .. } = &*self.0;
         let trust = match config.trust.clone() {
@@ -353,7 +358,7 @@ impl Client {
         Ok(HttpConnection::open(host, secured.stream).await?)
     }
 
-    fn prepare(&self, outgoing: &Outgoing) -> Result<Request, ClientError> {
+    pub(crate) fn prepare(&self, outgoing: &Outgoing) -> Result<Request, ClientError> {
         let Shared { host, config, .. } = &*self.0;
         let mut request = Request::new(body::full(outgoing.body.clone()));
         *request.method_mut() = outgoing.method.clone();
@@ -383,15 +388,15 @@ fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A request that may have to be sent twice.
-struct Outgoing {
+pub(crate) struct Outgoing {
     method: Method,
     path: String,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     body: Bytes,
 }
 
 impl Outgoing {
-    fn new(method: Method, path: &str) -> Self {
+    pub(crate) fn new(method: Method, path: &str) -> Self {
         Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
     }
 
@@ -411,7 +416,7 @@ fn bad_path() -> ClientError {
     ClientError::Unavailable(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
 }
 
-fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
+pub(crate) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = parameters
         .iter()
         .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
@@ -424,7 +429,7 @@ fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
 }
 
 /// What an answer that is no success says. Redirections are none: they are not followed.
-fn refusal(code: StatusCode, bytes: &[u8]) -> ClientError {
+pub(crate) fn refusal(code: StatusCode, bytes: &[u8]) -> ClientError {
     let parsed = serde_json::from_slice::<Value>(bytes).ok();
     let status = parsed.and_then(|value| Status::from_value(&value, code.as_u16()));
     let mut status = status.unwrap_or_else(|| {

@@ -1,6 +1,7 @@
 //! Why a request did not succeed, by who is at fault.
 
 use ravelin_api::Status;
+use ravelin_transport::streams::StreamError;
 use ravelin_transport::{BodyError, HttpError, TlsError};
 use std::{fmt, io};
 
@@ -21,6 +22,8 @@ pub enum ClientError {
     Truncated,
     /// The answer is not what the Kubernetes API sends.
     Malformed(String),
+    /// The streams that an upgrade was to bring did not come, or broke.
+    Streams(StreamError),
     /// The client's own credential cannot be used, so nothing was sent.
     Credential(&'static str),
 }
@@ -42,6 +45,7 @@ impl fmt::Display for ClientError {
             Self::Timeout => f.write_str("timed out waiting for the apiserver"),
             Self::Truncated => f.write_str("the apiserver's answer ended early"),
             Self::Malformed(what) => write!(f, "the apiserver's answer is malformed: {what}"),
+            Self::Streams(error) => write!(f, "the streams failed: {error}"),
             Self::Credential(what) => write!(f, "the credential cannot be used: {what}"),
         }
     }
@@ -81,6 +85,12 @@ impl From<HttpError> for ClientError {
             HttpError::Closed => Self::Unavailable(io::ErrorKind::ConnectionAborted.into()),
             other => Self::Unavailable(io::Error::other(other)),
         }
+    }
+}
+
+impl From<StreamError> for ClientError {
+    fn from(error: StreamError) -> Self {
+        Self::Streams(error)
     }
 }
 

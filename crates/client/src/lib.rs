@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod in_cluster;
 mod reflector;
+mod remote;
 mod store;
 mod watch;
 
@@ -18,8 +19,10 @@ pub use config::{ClientConfig, Credential, TokenSource};
 pub use error::ClientError;
 pub use in_cluster::{InCluster, NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
 pub use ravelin_pki::ServerTrust;
+pub use ravelin_transport::streams::{Outcome, RemoteClient, RemoteOptions};
 pub use ravelin_transport::{Request, body};
 pub use reflector::Reflector;
+pub use remote::{Carrier, Forwarded, Forwarding, PodName, Remote};
 pub use store::Store;
 pub use watch::{Watch, WatchEvent, WatchEventKind, Watches};
 

@@ -1,6 +1,6 @@
 //! What was captured is used: at the apiserver, and at every kubelet.
 
-use super::{certify, join};
+use super::{certify, join, streams};
 use crate::holdings::{Held, Secret};
 use crate::notes::Notes;
 use crate::speak::{Answer, Request, ask};
@@ -51,6 +51,10 @@ pub async fn request(
     let leaf = |identity: &Identity| identity.chain.first().map(|leaf| leaf.to_vec());
     let line = (to, shown.identity.as_ref().and_then(leaf));
     let what = what.with_token(shown.token);
+    if let Some(wanted) = &what.streams {
+        let stream = connect(notes, to, (speaks, shown.identity)).await?;
+        return streams::request(notes.field(), stream, (&what, wanted)).await;
+    }
     if let Some(mut open) = notes.take_line(&line)
         && let Ok(answer) = ask(&mut open, &what).await
     {
@@ -62,10 +66,18 @@ pub async fn request(
     if answer.is_ok() {
         notes.keep_line(line, stream);
     }
-    answer.map_err(|error| error.map_or(Silence::Nothing, |error| silence(error.into())))
+    answer.map_err(Silence::of)
 }
 
-async fn connect(
+impl Silence {
+    /// What an error means, where there was one.
+    pub fn of(error: Option<std::io::Error>) -> Self {
+        error.map_or(Self::Nothing, |error| silence(error.into()))
+    }
+}
+
+/// A connection of the attacker's own.
+pub async fn connect(
     notes: &Notes<'_>,
     to: SocketAddr,
     (speaks, identity): (Speaks, Option<Identity>),
@@ -96,6 +108,10 @@ pub fn for_ask(ask: &Ask, to: SocketAddr) -> Request {
     if let Some((content_type, content)) = &ask.body {
         request.headers.push(("content-type".to_owned(), (*content_type).to_owned()));
         request.body.clone_from(content);
+    }
+    if let Some(wanted) = &ask.streams {
+        request.headers.extend(streams::headers(wanted));
+        request.streams = Some(wanted.clone());
     }
     request
 }

@@ -3,12 +3,13 @@
 
 use super::Tactic;
 use super::spend::{self, Shown};
+use super::takeover::Wanted;
 use crate::field::{Field, Probe};
 use crate::forge::{self, Issuer};
 use crate::intercept::{Intercepted, Interception};
 use crate::listen::bearer;
 use crate::notes::Notes;
-use crate::speak::{Answer, Request, answer, read_request};
+use crate::speak::{Answer, Request, Switch, answer, read_request};
 use crate::target::{ClientProof, ServerKind, Target};
 use async_trait::async_trait;
 use futures_util::future::LocalBoxFuture;
@@ -142,6 +143,9 @@ impl Terminate {
             if let Some(token) = message.header("authorization").and_then(bearer) {
                 notes.captured(token);
             }
+            if let Some(wanted) = Wanted::of(&message).filter(|_| self.then != Then::Redirect) {
+                return self.take_over(notes, target, (wanted, (&flow, stream), original)).await;
+            }
             let reply = match (self.then, &target.elsewhere) {
                 (Then::Redirect, Some((elsewhere, path))) => {
                     self.redirected.set(Some(original));
@@ -156,6 +160,31 @@ impl Terminate {
                 return;
             }
         }
+    }
+
+    /// Serves a connection that the client asked to be upgraded.
+    async fn take_over(
+        &self,
+        notes: &Notes<'_>,
+        target: &Target,
+        (wanted, (flow, mut stream), to): (Wanted<'_>, (&str, BoxedStream), SocketAddr),
+    ) {
+        if self.then == Then::Forge {
+            return wanted.forge(notes, (flow, stream)).await;
+        }
+        let reply = match wanted.ask(notes, target, to).await {
+            Some(Switch::Made(genuine)) => {
+                self.gains(notes, target, &notes.field().flow(to));
+                return wanted.splice(notes, flow, (stream, genuine)).await;
+            }
+            Some(Switch::Not(answer)) => {
+                notes.refused_by_status(&notes.field().flow(to), answer.status, &relay_aims(target));
+                answer
+            }
+            None => unreachable(),
+        };
+        // Who is gone needs no answer.
+        let _ = answer(&mut stream, &reply).await;
     }
 
     /// Ends the path's TLS with a certificate of the impostor's own, where the path has TLS.
@@ -269,7 +298,7 @@ fn relay_aims(target: &Target) -> Vec<Property> {
 }
 
 /// The target of a request, and its headers: where the body is, the caller adds it.
-fn request_text(message: &Message) -> Vec<u8> {
+pub fn request_text(message: &Message) -> Vec<u8> {
     let target = match &message.start {
         StartLine::Request { target, .. } => target.as_str(),
         StartLine::Response { .. } => "",
