@@ -47,6 +47,8 @@ pub(super) enum Side {
     Accept,
     /// That all is sent, at stream 0.
     Sent,
+    /// The end of the connection, at stream 0.
+    Ended,
 }
 
 pub(super) struct State<S> {
@@ -178,6 +180,16 @@ impl<S: Session + 'static> Link<S> {
         let mut state = lock(&self.0.0);
         state.ping_every = Some(period);
         state.kick();
+    }
+
+    /// Waits until the connection has ended.
+    pub(super) async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            self.poll(cx, (0, Side::Ended), |state| {
+                if state.ended.is_some() { Poll::Ready(()) } else { Poll::Pending }
+            })
+        })
+        .await;
     }
 
     /// Ends the connection in order, whoever still holds it, and waits until all is sent.

@@ -13,6 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub(super) trait Ending: Send + Sync {
     /// Ends our half of all streams, says goodbye, and waits until all was sent.
     async fn close(&self);
+
+    /// Waits until the connection has ended.
+    async fn ended(&self);
 }
 
 /// Tells the caller how the command ended. Dropped without a word, it cuts the connection off, and the
@@ -30,6 +33,11 @@ impl std::fmt::Debug for OutcomeWriter {
 }
 
 impl OutcomeWriter {
+    /// Waits until the connection has ended: the caller has gone, and nobody hears of the end.
+    pub async fn gone(&mut self) {
+        self.ending.ended().await;
+    }
+
     /// The command exited with 0. All that was written to its streams is sent, then everything is
     /// closed in order.
     pub async fn success(self) {

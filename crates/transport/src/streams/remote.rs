@@ -91,6 +91,10 @@ impl<S: Session + 'static> Ending for Together<S> {
         });
         self.link.close().await;
     }
+
+    async fn ended(&self) {
+        self.link.ended().await;
+    }
 }
 
 /// Waits for the streams that a client opens for its exec or attach over SPDY. `version` is the
