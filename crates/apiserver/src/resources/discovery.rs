@@ -3,6 +3,7 @@
 mod aggregated;
 mod health;
 mod listed;
+mod openapi;
 
 use crate::answer;
 use crate::negotiate::Wanted;
@@ -22,6 +23,11 @@ use std::collections::BTreeSet;
 pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> Result<Response, Status> {
     let path = asked.info.path.as_str();
     if let Some(answer) = health::serve(path, &asked.query) {
+        return Ok(answer);
+    }
+    if asked.info.verb == "get"
+        && let Some(answer) = openapi::serve(path)
+    {
         return Ok(answer);
     }
     // A path with empty segments is another path, which nobody serves.
@@ -73,6 +79,7 @@ fn paths() -> Value {
     paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
     paths.extend(["/api", "/apis", "/apis/", "/version"].map(str::to_owned));
     paths.extend(health::paths());
+    paths.extend(openapi::paths());
     paths.extend(GROUPS.iter().map(|group| format!("/apis/{group}")));
     json!({"paths": paths})
 }
