@@ -19,6 +19,7 @@ use ravelin_api::RequestInfo;
 use ravelin_host::{HostRef, field};
 use ravelin_transport::{Body, BoxError, PeerInfo, Response};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 /// The header that names a request.
@@ -29,6 +30,22 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub(crate) struct Annotation {
     pub(crate) key: &'static str,
     pub(crate) value: String,
+}
+
+/// Ends the entry of a request that was answered with a stream: once nobody holds it any more. A
+/// stream holds it as long as it lasts, and its answer bears it as an extension.
+#[derive(Clone, Default)]
+pub(crate) struct StreamEnd(Arc<Mutex<Unwritten>>);
+
+#[derive(Default)]
+struct Unwritten(Option<Rest>);
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if let Some(rest) = self.0.take() {
+            rest.write();
+        }
+    }
 }
 
 /// The name of a request: the caller's own choice, or a new one (`WithAuditInit`).
@@ -85,7 +102,12 @@ impl Audit {
             return answer;
         }
         log.write(&entry.event("ResponseStarted", &status, server.host.now()));
-        answer.map(|inner| Lasting { inner, rest: Some(Rest { log, entry, status }) }.boxed())
+        let rest = Rest { log, entry, status };
+        if let Some(end) = answer.extensions().get::<StreamEnd>() {
+            end.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(rest);
+            return answer;
+        }
+        answer.map(|inner| Lasting { inner, rest: Some(rest) }.boxed())
     }
 }
 

@@ -5,21 +5,24 @@
 //! port nobody is authenticated, nobody impersonates and nothing is authorized: whoever reaches it is
 //! the same almighty user (`pkg/kubeapiserver/server/insecure_handler.go`).
 
+use crate::answer;
 use crate::audit::{self, Audit, Outcome};
 use crate::authenticate::authenticate;
 use crate::authorization::Authorization;
 use crate::front_proxy;
 use crate::impersonate::impersonate;
 use crate::negotiate::Wanted;
+use crate::proxy;
 use crate::resources;
 use crate::server::{Asked, Server};
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::request::Parts;
-use ravelin_api::{Query, RequestInfo, Status};
-use ravelin_auth::{Attributes, Permit, UserInfo, names};
+use http::{StatusCode, Uri};
+use ravelin_api::{BadPath, Query, RequestInfo, Status};
+use ravelin_auth::{Attributes, Permit, UserInfo, names, token};
 use ravelin_host::{Flaw, field};
-use ravelin_transport::{Handler, PeerInfo, Request, Response};
+use ravelin_transport::{Handler, PeerInfo, Request, Response, upgrade};
 use std::sync::Arc;
 
 /// Whom the insecure port takes everybody for.
@@ -44,19 +47,29 @@ pub(crate) enum Port {
 impl Handler for Chain {
     async fn handle(&self, request: Request, peer: &PeerInfo) -> Response {
         let server = &self.server;
+        if server.joined.has(&peer.address) {
+            // The flaw alone lets one be joined. Nobody here sees what passes.
+            let passed = proxy::spliced::pass_on(server, &peer.address, request).await;
+            return passed.unwrap_or_else(|| answer::empty(StatusCode::BAD_GATEWAY));
+        }
         let path = request.uri().path().to_owned();
         let method = request.method().as_str().to_ascii_lowercase();
         let id = audit::id(server, request.headers());
         let audit = Audit::begin(server, &id, (request.uri(), request.headers()), peer);
         let mut seen = Seen { user: String::new(), verb: method, audit };
         let wanted = Wanted::of_error(request.headers(), request.uri().query());
-        let (mut answer, outcome) = match self.answer_to(request, peer, &mut seen).await {
+        let warnings = warnings_of(request.headers(), peer);
+        let (answer, outcome) = match self.answer_to(request, peer, &mut seen).await {
             Ok(answer) => (answer, Outcome::Code),
             Err(status) => (wanted.status(&status), Outcome::Status(Box::new(status))),
         };
-        audit::name(&mut answer, &id);
-        let uncached = || HeaderValue::from_static("no-cache, private");
-        answer.headers_mut().entry(CACHE_CONTROL).or_insert_with(uncached);
+        let mut answer = answer::with_warnings(answer, &warnings);
+        // A switched connection's head is its protocol's alone.
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            audit::name(&mut answer, &id);
+            let uncached = || HeaderValue::from_static("no-cache, private");
+            answer.headers_mut().entry(CACHE_CONTROL).or_insert_with(uncached);
+        }
         server.host.observe(
             "apiserver.request",
             &[
@@ -70,6 +83,28 @@ impl Handler for Chain {
     }
 }
 
+/// What whoever asks is warned of: a token that is not looked at (`bearertoken.go`).
+fn warnings_of(headers: &HeaderMap, peer: &PeerInfo) -> Vec<String> {
+    let shown = headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok()).unwrap_or_default();
+    if !peer.chain.is_empty() || !token::is_behind_spaces(shown) {
+        return Vec::new();
+    }
+    let ignored =
+        "the provided Authorization header contains extra space before the bearer token, and is ignored";
+    vec![ignored.to_owned()]
+}
+
+/// The answer to a path that names nothing (`WithRequestInfo`), or that is none (Go's server).
+fn not_understood(bad: BadPath, uri: &Uri) -> Response {
+    if bad == BadPath::Encoding {
+        return answer::text(StatusCode::BAD_REQUEST, "400 Bad Request");
+    }
+    let sanitize = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let why =
+        format!("Internal Server Error: {:?}: failed to create RequestInfo: {bad}, {uri}", uri.to_string());
+    answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", sanitize(&why)))
+}
+
 /// What is told of a request afterwards.
 struct Seen {
     user: String,
@@ -80,14 +115,17 @@ struct Seen {
 impl Chain {
     async fn answer_to(
         &self,
-        request: Request,
+        mut request: Request,
         peer: &PeerInfo,
         seen: &mut Seen,
     ) -> Result<Response, Status> {
+        let upgrading = upgrade::accept(&mut request);
         let (mut head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or_default();
-        let info = RequestInfo::parse(head.method.as_str(), head.uri.path(), query)
-            .map_err(|bad| Status::bad_request(bad.to_string()))?;
+        let info = match RequestInfo::parse(head.method.as_str(), head.uri.path(), query) {
+            Ok(info) => info,
+            Err(bad) => return Ok(not_understood(bad, &head.uri)),
+        };
         let query = Query::parse(query);
         seen.verb.clone_from(&info.verb);
         seen.audit.note(|entry| entry.about(&info));
@@ -101,6 +139,7 @@ impl Chain {
             headers: head.headers,
             peer: peer.address.clone(),
             body,
+            upgrading,
             uri: head.uri,
         };
         resources::serve(&self.server, permit, asked).await
@@ -135,25 +174,20 @@ impl Chain {
         Ok(other.user)
     }
 
-    /// Leave for a request. One whose upgrade would have to be carried on is refused after that, so
-    /// that a stranger learns no more than from any other; elsewhere an upgrade is not taken up, as
-    /// HTTP allows (RFC 9110 section 7.8).
+    /// Leave for a request, whether or not it asks for an upgrade. Where none is carried on it is not
+    /// taken up, as HTTP allows (RFC 9110 section 7.8).
     fn permit(
         &self,
         user: UserInfo,
         (info, headers): (&RequestInfo, &HeaderMap),
         seen: &mut Seen,
     ) -> Result<Permit, Status> {
-        let upgrade = asks_for_upgrade(headers);
+        let upgrade = proxy::asks_for_upgrade(headers);
         let unauthorized = self.server.host.flaws().has(Flaw::ApiserverSkipsAuthorizationOfUpgrades);
         if self.port == Port::Insecure || upgrade && unauthorized {
             return Ok(Authorization::danger_unasked(Attributes::of_request(user, info)));
         }
-        let permit = authorize(&self.server, user, info, seen)?;
-        if upgrade && STREAMED.contains(&info.subresource.as_str()) {
-            return Err(Status::bad_request("upgrade requests are not supported by this server"));
-        }
-        Ok(permit)
+        authorize(&self.server, user, info, seen)
     }
 }
 
@@ -179,12 +213,4 @@ fn authorize(server: &Server, user: UserInfo, info: &RequestInfo, seen: &mut See
         ],
     );
     decided.map_err(|denied| denied.status())
-}
-
-/// The subresources whose upgrades lead to another server.
-const STREAMED: [&str; 4] = ["proxy", "exec", "attach", "portforward"];
-
-fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
 }

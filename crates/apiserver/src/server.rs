@@ -3,6 +3,8 @@
 use crate::authorization::{Authorization, Start};
 use crate::config::ApiserverConfig;
 use crate::impersonate::Modes;
+use crate::proxy::Streams;
+use crate::proxy::spliced::Joined;
 use crate::store::{Reading, Store};
 use crate::token_cache::TokenCache;
 use http::{HeaderMap, Method, Uri};
@@ -11,7 +13,7 @@ use ravelin_auth::Permit;
 use ravelin_auth::token::TokenAuthenticator;
 use ravelin_host::{Endpoint, Flaw, HostRef};
 use ravelin_pki::TrustAnchors;
-use ravelin_transport::{Body, body};
+use ravelin_transport::{Body, Upgrading, body};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A running server.
@@ -24,6 +26,10 @@ pub(crate) struct Server {
     pub(crate) token_cache: TokenCache,
     pub(crate) authorization: Authorization,
     pub(crate) impersonation: Modes,
+    /// The streams that are open.
+    pub(crate) streams: Streams,
+    /// With a flaw: connections that outlive a refused upgrade.
+    pub(crate) joined: Joined,
     /// Held while addresses are given out.
     allocation: Mutex<()>,
     /// Whom clients' certificates must come from; it may be replaced while the server runs.
@@ -45,7 +51,20 @@ impl Server {
         let token_cache = TokenCache::new(config.token_cache);
         let impersonation = Modes::default();
         let (allocation, client_ca) = (Mutex::new(()), RwLock::new(config.client_ca.clone()));
-        Self { host, config, store, tokens, token_cache, authorization, impersonation, allocation, client_ca }
+        let (streams, joined) = (Streams::default(), Joined::default());
+        Self {
+            host,
+            config,
+            store,
+            tokens,
+            token_cache,
+            authorization,
+            impersonation,
+            streams,
+            joined,
+            allocation,
+            client_ca,
+        }
     }
 
     /// Whom clients' certificates must come from now.
@@ -83,6 +102,8 @@ pub(crate) struct Asked {
     /// Where it comes from.
     pub(crate) peer: Endpoint,
     pub(crate) body: Body,
+    /// The connection, where an upgrade was asked for.
+    pub(crate) upgrading: Option<Upgrading>,
 }
 
 impl Asked {

@@ -15,6 +15,8 @@ const NAMES: &[(&str, Flaw)] = &[
     ("apiserver-ignores-token-expiry", Flaw::ApiserverIgnoresTokenExpiry),
     ("apiserver-allows-everyone", Flaw::ApiserverAllowsEveryone),
     ("apiserver-follows-redirects", Flaw::ApiserverFollowsRedirects),
+    ("apiserver-splices-refused-upgrades", Flaw::ApiserverSplicesRefusedUpgrades),
+    ("apiserver-passes-redirects-on", Flaw::ApiserverPassesRedirectsOn),
     ("apiserver-skips-authorization-of-upgrades", Flaw::ApiserverSkipsAuthorizationOfUpgrades),
     ("apiserver-proxies-to-any-address", Flaw::ApiserverProxiesToAnyAddress),
     ("kubelet-trusts-any-client-certificate", Flaw::KubeletTrustsAnyClientCertificate),

@@ -62,6 +62,13 @@ fn onward_request(asked: &mut Asked, path: &str, prefix: &str) -> Result<Request
     Ok(request)
 }
 
+/// The path that an upgrade is passed on with: without the query, which gets lost upstream
+/// (kubernetes/kubernetes issue 77142).
+pub(super) fn upgrade_path(rest: &str) -> String {
+    let path = clean(rest);
+    if path.is_empty() { "/".to_owned() } else { encode(&path) }
+}
+
 /// A path without its slash would make relative links of the page lead elsewhere.
 fn to_directory(asked: &Asked) -> Response {
     let query = asked.uri.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Which headers pass a proxy (Go's `httputil.ReverseProxy`, `proxyutil.Transport`).
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use ravelin_host::Endpoint;
 
 /// Headers that speak of one connection only (RFC 9110 section 7.6.1).
@@ -24,6 +26,31 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 pub(super) fn onwards(headers: &HeaderMap, peer: &Endpoint, uri: &str) -> HeaderMap {
     let replaced = [AUTHORIZATION, EXPECT, CONTENT_LENGTH, FORWARDED_FOR, FORWARDED_URI];
     let mut passed = without(headers, &replaced);
+    forwarded_for(headers, peer, &mut passed);
+    if let Ok(value) = HeaderValue::from_str(uri) {
+        passed.insert(FORWARDED_URI, value);
+    }
+    passed
+}
+
+/// The headers of a request for an upgrade that goes on: all of them, and where it came from
+/// (`tryUpgrade`). The caller's credential was taken off before.
+pub(super) fn upgrading(headers: &HeaderMap, peer: &Endpoint) -> HeaderMap {
+    let mut passed = headers.clone();
+    for name in [AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        passed.remove(name);
+    }
+    forwarded_for(headers, peer, &mut passed);
+    passed
+}
+
+/// The headers of an answer that goes back.
+pub(super) fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
+    without(headers, &[])
+}
+
+/// Adds the peer to those that a request has come by.
+fn forwarded_for(headers: &HeaderMap, peer: &Endpoint, passed: &mut HeaderMap) {
     let mut hops: Vec<String> = headers
         .get_all(&FORWARDED_FOR)
         .iter()
@@ -33,15 +60,6 @@ pub(super) fn onwards(headers: &HeaderMap, peer: &Endpoint, uri: &str) -> Header
     if let Ok(value) = HeaderValue::from_str(&hops.join(", ")) {
         passed.insert(FORWARDED_FOR, value);
     }
-    if let Ok(value) = HeaderValue::from_str(uri) {
-        passed.insert(FORWARDED_URI, value);
-    }
-    passed
-}
-
-/// The headers of an answer that goes back.
-pub(super) fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
-    without(headers, &[])
 }
 
 fn without(headers: &HeaderMap, others: &[HeaderName]) -> HeaderMap {

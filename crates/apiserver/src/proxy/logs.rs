@@ -102,7 +102,7 @@ async fn refused(status: StatusCode, body: Body, name: &str) -> Status {
 }
 
 /// The container that is meant, which must be the pod's.
-fn container<'a>(pod: &'a Value, asked: &str) -> Result<&'a str, Status> {
+pub(super) fn container<'a>(pod: &'a Value, asked: &str) -> Result<&'a str, Status> {
     let names = |list: &str| -> Vec<&'a str> {
         object::list(pod, list).iter().map(|one| object::text(one, "name")).collect()
     };

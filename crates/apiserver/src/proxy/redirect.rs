@@ -17,7 +17,7 @@ use ravelin_transport::egress::Destination;
 use std::net::SocketAddr;
 
 /// How many redirects Go's `http.Client` follows.
-const MAX_REDIRECTS: usize = 10;
+pub(super) const MAX_REDIRECTS: usize = 10;
 
 /// The answer, unless it is a redirect: that is an error. Where the flaw says so it is followed,
 /// with the same credentials and the same trust, and the last answer counts.
@@ -48,22 +48,22 @@ fn refused(location: &str, why: &str) -> Status {
 }
 
 /// Where an answer redirects to, if it does.
-fn location(answer: &Response) -> Option<String> {
+pub(super) fn location(answer: &Response) -> Option<String> {
     let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// Where a redirect leads.
-struct Hop {
+pub(super) struct Hop {
     /// Who is there: a node's kubelet as far as its address tells, else still the one that sent us.
-    kubelet: Kubelet,
+    pub(super) kubelet: Kubelet,
     /// Is it to be asked over TLS?
     secure: bool,
-    path: String,
+    pub(super) path: String,
 }
 
 impl Hop {
-    fn read(server: &Server, from: &Kubelet, location: &str) -> Option<Self> {
+    pub(super) fn read(server: &Server, from: &Kubelet, location: &str) -> Option<Self> {
         let uri: Uri = location.parse().ok()?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let Some(authority) = uri.authority() else {
@@ -81,13 +81,17 @@ impl Hop {
         Some(Self { kubelet: Kubelet { node, host, port }, secure, path })
     }
 
-    async fn fetch(&self, server: &Server) -> Result<Response, Failure> {
+    pub(super) async fn target(&self, server: &Server) -> Result<Target, Failure> {
         let ip = self.kubelet.resolve(server).await?;
-        let target = Target {
+        Ok(Target {
             address: SocketAddr::new(ip, self.kubelet.port),
             destination: Destination::Kubelet { node: self.kubelet.node.clone() },
             tls: self.secure.then(|| self.kubelet.tls(server)),
-        };
+        })
+    }
+
+    async fn fetch(&self, server: &Server) -> Result<Response, Failure> {
+        let target = self.target(server).await?;
         let request = logs::request(&self.path, &self.kubelet.authority());
         let request = request.map_err(|status| Failure::new(status.message))?;
         dial::send(server, &target, request).await

@@ -58,6 +58,7 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
     match route {
         Route::Proxy => return proxy::serve(server, permit, asked, resource).await,
         Route::Log => return proxy::log(server, permit, asked).await,
+        Route::Stream => return proxy::stream(server, permit, asked).await,
         Route::Patch => {
             patch::PatchKind::of_request(&asked)?;
         }
@@ -86,7 +87,7 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
         Route::Token => tokens::request(server, &permit, asked, target).await,
         Route::Finalize => namespaces::finalize(server, permit, asked, target).await,
         Route::Review => reviews::serve(server, &permit, asked, resource).await,
-        Route::Proxy | Route::Log => Err(Status::no_such_resource()),
+        Route::Proxy | Route::Log | Route::Stream => Err(Status::no_such_resource()),
     };
     wanted.apply(answer?, tables.as_ref()).await
 }

@@ -3,7 +3,7 @@
 
 use crate::server::Asked;
 use http::Method;
-use ravelin_api::{Resource, Status};
+use ravelin_api::{Resource, Status, names};
 
 /// What a request leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(super) enum Route {
     Review,
     Proxy,
     Log,
+    Stream,
     Bind,
     Evict,
     Token,
@@ -62,7 +63,11 @@ impl Route {
             Self::of_collection(resource, asked)
         };
         // No route is registered for HEAD (`apiserver/pkg/endpoints/installer.go`), whatever its verb.
-        found.filter(|_| asked.method != Method::HEAD).ok_or_else(Status::method_not_allowed)
+        let found = found.filter(|_| asked.method != Method::HEAD).ok_or_else(Status::method_not_allowed)?;
+        if named {
+            check_name(&info.name)?;
+        }
+        Ok(found)
     }
 
     fn of_object(asked: &Asked) -> Option<Self> {
@@ -103,6 +108,7 @@ impl Route {
         Ok(match (subresource, verb) {
             ("status" | "approval", "get" | "update" | "patch") => Self::of_object(asked),
             ("log", "get") => Some(Self::Log),
+            ("exec" | "attach" | "portforward", "get" | "create") => Some(Self::Stream),
             ("binding", "create") => Some(Self::Bind),
             ("eviction", "create") => Some(Self::Evict),
             ("token", "create") => Some(Self::Token),
@@ -110,4 +116,13 @@ impl Route {
             _ => None,
         })
     }
+}
+
+/// A name that is no segment of a path is in no store (`NamespaceKeyFunc`).
+fn check_name(name: &str) -> Result<(), Status> {
+    let faults = names::path_segment(name, false);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!("Name parameter invalid: {name:?}: {}", faults.join(";"))))
 }
