@@ -1,6 +1,7 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
 use crate::scenario::ScenarioOptions;
+use crate::up::Up;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Simulate(Simulate),
     Replay(Replay),
     Scenario(ScenarioOptions),
+    Up(Up),
 }
 
 /// Simulate the cluster of these configuration files under attack
@@ -353,7 +355,7 @@ mod tests {
         ] {
             assert!(parse(line).is_err_and(|refused| refused.use_stderr()), "{line}");
         }
-        assert!(Arguments::try_parse_from(["ravelin", "up"]).is_err());
+        assert!(Arguments::try_parse_from(["ravelin", "down"]).is_err());
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Refused {
     pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self(Status::Usage, vec![line.into()])
     }
+
+    /// What should have worked and did not, in one line.
+    pub(crate) fn failed(line: impl Into<String>) -> Self {
+        Self(Status::Incomplete, vec![line.into()])
+    }
 }
 
 /// Opens a file for writing before anything runs, and leaves its old content until there is new.

@@ -14,6 +14,7 @@ mod replay;
 mod scenario;
 mod seeds;
 mod simulate;
+mod up;
 
 use args::{Arguments, Command};
 use clap::Parser;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         }
         Command::Replay(options) => replay::run(&options, console),
         Command::Scenario(options) => scenario::run(&options, console),
+        Command::Up(options) => up::run(&options, console),
     };
     status.into()
 }
