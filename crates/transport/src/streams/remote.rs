@@ -118,14 +118,14 @@ pub async fn remote_server_spdy(
     let error = half(stream_type::ERROR).ok_or(StreamError::MissingStreams)?;
     let held = streams.values().map(|stream| Arc::clone(&stream.held)).collect();
     let outcome = OutcomeWriter {
-        error: writer(error),
+        error: writer(error, Dropped::Reset),
         has_status: version.has_status(),
         ending: Box::new(Together { link: spdy.link.clone(), held }),
     };
     Ok(RemoteCommand {
         stdin: half(stream_type::STDIN).map(reader),
-        stdout: half(stream_type::STDOUT).map(writer),
-        stderr: half(stream_type::STDERR).map(writer),
+        stdout: half(stream_type::STDOUT).map(output),
+        stderr: half(stream_type::STDERR).map(output),
         resize: half(stream_type::RESIZE).map(|held| sizes(host, reader(held))),
         outcome,
     })
@@ -154,10 +154,16 @@ fn reader<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedReader {
     Box::new(Reader(held))
 }
 
-/// Nothing is read from a stream that is written.
-fn writer<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedWriter {
+/// Whether the output is whole, the outcome tells.
+fn output<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedWriter {
+    writer(held, Dropped::Finish)
+}
+
+/// Nothing is read from a stream that is written. An end without a word would be success: so an
+/// outcome that is dropped must be [`Dropped::Reset`].
+fn writer<S: Session + 'static>(held: Arc<Held<S>>, dropped: Dropped) -> BoxedWriter {
     held.link.with(|session| session.ignore(held.id));
-    Box::new(Writer::new(held, Dropped::Finish))
+    Box::new(Writer::new(held, dropped))
 }
 
 /// Takes the channels of a client's exec or attach over a WebSocket, and tells the client that they
@@ -185,14 +191,14 @@ pub async fn remote_server_websocket(
     let link = Link::drive(host, stream, channels);
     let half = |wanted: bool, channel: Channel| wanted.then(|| Held::new(&link, channel as u32));
     let outcome = OutcomeWriter {
-        error: Box::new(Writer::new(Held::new(&link, Channel::Error as u32), Dropped::Finish)),
+        error: writer(Held::new(&link, Channel::Error as u32), Dropped::Reset),
         has_status: protocol.has_status(),
         ending: Box::new(Together { link: link.clone(), held: Vec::new() }),
     };
     Ok(RemoteCommand {
         stdin: half(options.stdin, Channel::Stdin).map(reader),
-        stdout: half(options.stdout, Channel::Stdout).map(writer),
-        stderr: half(options.stderr, Channel::Stderr).map(writer),
+        stdout: half(options.stdout, Channel::Stdout).map(output),
+        stderr: half(options.stderr, Channel::Stderr).map(output),
         resize: half(options.tty, Channel::Resize).map(|held| sizes(host, reader(held))),
         outcome,
     })

@@ -1,1 +1,6 @@
-//! Whole connections over pipes in memory.
+//! Whole connections between two hosts in memory.
+
+mod connections;
+mod remote;
+mod stage;
+mod upgrades;
