@@ -103,25 +103,6 @@ impl LabelSelector {
     }
 }
 
-fn is_key(key: &str) -> bool {
-    let (prefix, name) = key.split_once('/').unwrap_or(("x", key));
-    !prefix.is_empty()
-        && !name.is_empty()
-        && !name.contains('/')
-        && is_value(name)
-        && prefix.chars().all(is_letter)
-}
-
-fn is_value(value: &str) -> bool {
-    let edge = |letter: Option<char>| letter.is_none_or(|letter| letter.is_ascii_alphanumeric());
-    let (first, last) = (value.chars().next(), value.chars().next_back());
-    value.len() <= 63 && value.chars().all(is_letter) && edge(first) && edge(last)
-}
-
-fn is_letter(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || "-_.".contains(letter)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

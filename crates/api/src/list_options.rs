@@ -66,6 +66,14 @@ fn number(query: &Query, name: &str) -> Result<Option<i64>, BadListOption> {
     let Some(text) = query.first(name) else { return Ok(None) };
     match text.parse() {
         Ok(number) => Ok(Some(number)),
-        Err(_) => Err(BadListOption(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+        Err(_) => Err(BadListOption(bad_number(text))),
     }
+}
+
+/// What Go says of a text that is no 64-bit number.
+pub fn bad_number(text: &str) -> String {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let a_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let why = if a_number { "value out of range" } else { "invalid syntax" };
+    format!("strconv.ParseInt: parsing {text:?}: {why}")
 }

@@ -37,11 +37,19 @@ pub struct RequestInfo {
 
 /// The path cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadPath;
+pub enum BadPath {
+    /// Its percent-encoding is broken.
+    Encoding,
+    /// It names no resource where one must be.
+    NoResource,
+}
 
 impl std::fmt::Display for BadPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the request's path cannot be understood")
+        f.write_str(match self {
+            Self::Encoding => "the request's path is not encoded as paths are",
+            Self::NoResource => "unable to determine kind and namespace from url",
+        })
     }
 }
 
@@ -54,7 +62,7 @@ impl RequestInfo {
     /// # Errors
     /// Where the path's percent-encoding is broken or it names no resource behind `/watch`.
     pub fn parse(method: &str, path: &str, query: &str) -> Result<Self, BadPath> {
-        let path = percent_decode(path).ok_or(BadPath)?;
+        let path = percent_decode(path).ok_or(BadPath::Encoding)?;
         let mut info = Self { verb: method.to_ascii_lowercase(), path, ..Self::default() };
         let path = info.path.clone();
         let trimmed = path.trim_matches('/');
@@ -92,7 +100,7 @@ impl RequestInfo {
 
     fn read_parts(&mut self, parts: &[&str]) -> Result<(), BadPath> {
         let parts = match parts {
-            [] => return Err(BadPath),
+            [] => return Err(BadPath::NoResource),
             ["namespaces", namespace, rest @ ..] => {
                 self.namespace = (*namespace).to_owned();
                 let own = matches!(rest, [] | ["status" | "finalize", ..]);
@@ -217,9 +225,10 @@ mod tests {
 
     #[test]
     fn a_broken_path_is_refused() {
-        for path in ["/api/v1/%zz", "/%", "/api/v1/%ff", "/api/v1/watch"] {
-            assert_eq!(RequestInfo::parse("GET", path, ""), Err(BadPath), "{path}");
+        for path in ["/api/v1/%zz", "/%", "/api/v1/%ff"] {
+            assert_eq!(RequestInfo::parse("GET", path, ""), Err(BadPath::Encoding), "{path}");
         }
+        assert_eq!(RequestInfo::parse("GET", "/api/v1/watch", ""), Err(BadPath::NoResource));
     }
 
     proptest! {

@@ -14,7 +14,7 @@ const ORDER: &str = "$setElementOrder/";
 /// # Errors
 /// What is wrong with the patch, in Kubernetes' words.
 pub fn strategic_merge(object: &mut Value, patch: &Value, kind: (&str, &str)) -> Result<(), String> {
-    let Value::Object(patch) = patch else { return Err("Invalid JSON document".to_owned()) };
+    let Value::Object(patch) = patch else { return Err("invalid JSON document".to_owned()) };
     merge_object(object, patch, Schema::known().of_kind(kind.0, kind.1))
 }
 
@@ -33,7 +33,7 @@ fn merge_object(
             return Ok(());
         }
         None | Some("merge") => {}
-        Some(other) => return Err(format!("Unknown patch type found: {other}")),
+        Some(other) => return Err(format!("unknown patch type: {other} in map: {}", go_map(&Value::Object(patch.clone())))),
     }
     if !target.is_object() {
         *target = Value::Object(Map::new());
@@ -145,7 +145,7 @@ fn merge_list(
             let message = message_of(&field.shape);
             for change in changes {
                 let Some(wanted) = change.get(key) else {
-                    return Err(format!("map: {change} does not contain declared merge key: {key}"));
+                    return Err(format!("map: {} does not contain declared merge key: {key}", go_map(change)));
                 };
                 let found = items.iter().position(|item| item.get(key) == Some(wanted));
                 match (found, directive(change).as_deref(), change) {
@@ -206,6 +206,21 @@ fn clean(change: &Value) -> Value {
 fn without_directives(members: &Map<String, Value>) -> Value {
     let kept = members.iter().filter(|(name, member)| !is_directive(name) && !member.is_null());
     Value::Object(kept.map(|(name, member)| (name.clone(), clean(member))).collect())
+}
+
+/// A value as Go prints maps with `%+v`.
+pub fn go_map(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, member)| format!("{name}:{}", go_map(member)));
+            format!("map[{}]", joined(members.collect()))
+        }
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(go_map).collect())),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

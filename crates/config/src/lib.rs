@@ -19,13 +19,13 @@ mod sheet;
 mod source;
 mod suggest;
 mod versions;
-pub mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::ConfigError;
 pub use model::*;
+pub use ravelin_api::yaml_text as yaml;
 
 /// One file of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]

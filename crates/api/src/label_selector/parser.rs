@@ -1,13 +1,12 @@
 //! A label selector's text, read as `Parser` in `apimachinery/pkg/labels/selector.go` reads it, with
 //! its errors.
 
-use super::{LabelOperator, LabelRequirement, is_key, is_value};
+use super::{LabelOperator, LabelRequirement};
+use crate::names;
 use std::collections::BTreeSet;
 
 /// What the errors call the operators between a key and values.
 const BINARY: &str = "in, notin, =, ==, !=, gt, lt";
-const KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 /// Reads a whole selector.
 pub(super) fn parse(selector: &str) -> Result<Vec<LabelRequirement>, String> {
@@ -87,8 +86,9 @@ impl<'a> Parser<'a> {
         if !is_identifier(key) {
             return Err(format!("found '{key}', expected: identifier"));
         }
-        if !is_key(key) {
-            return Err(format!("<nil>: Invalid value: {key:?}: {KEY}"));
+        let faults = names::qualified(key);
+        if !faults.is_empty() {
+            return Err(format!("<nil>: Invalid value: {key:?}: {}", faults.join("; ")));
         }
         let of = |operator| Ok(LabelRequirement { key: key.to_owned(), operator });
         if absent {
@@ -185,10 +185,11 @@ impl<'a> Parser<'a> {
 }
 
 fn checked(key: &str, (index, value): (usize, &str)) -> Result<(), String> {
-    if is_value(value) {
+    let faults = names::label_value(value);
+    if faults.is_empty() {
         return Ok(());
     }
-    Err(format!("values[{index}][{key}]: Invalid value: {value:?}: {VALUE}"))
+    Err(format!("values[{index}][{key}]: Invalid value: {value:?}: {}", faults.join("; ")))
 }
 
 #[test]

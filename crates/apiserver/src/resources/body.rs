@@ -8,7 +8,7 @@ use crate::negotiate::MEDIA_TYPES;
 use crate::server::Asked;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use ravelin_api::{BadProtobuf, Enveloped, Status, Typed, Untyped};
+use ravelin_api::{BadProtobuf, Enveloped, Status, Typed, Untyped, yaml_text};
 use ravelin_transport::{Body, BodyError, Response, collect};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -31,8 +31,8 @@ pub(crate) enum Validation {
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyForm {
-    /// JSON, also where YAML was announced: every JSON text is one.
     Json,
+    Yaml,
     Protobuf,
 }
 
@@ -63,11 +63,10 @@ pub(super) async fn bytes(body: Body) -> Result<Bytes, Status> {
     }
 }
 
-/// The media type of a request's body, without parameters.
-pub(super) fn media_type(asked: &Asked) -> String {
+/// The media type of a request's body, without parameters, in the letters that it came in.
+pub(super) fn media_type(asked: &Asked) -> &str {
     let header = asked.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = header.unwrap_or_default().split(';').next().unwrap_or_default();
-    media_type.trim().to_ascii_lowercase()
+    header.unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
 /// How the body is written.
@@ -75,8 +74,9 @@ pub(super) fn media_type(asked: &Asked) -> String {
 /// # Errors
 /// 415 where it is in none of the forms that are read.
 pub(super) fn form(asked: &Asked) -> Result<BodyForm, Status> {
-    match media_type(asked).as_str() {
-        "" | "application/json" | "application/yaml" => Ok(BodyForm::Json),
+    match media_type(asked).to_ascii_lowercase().as_str() {
+        "" | "application/json" => Ok(BodyForm::Json),
+        "application/yaml" => Ok(BodyForm::Yaml),
         "application/vnd.kubernetes.protobuf" => Ok(BodyForm::Protobuf),
         _ => Err(Status::unsupported_media_type(&format!(
             "the body of the request was in an unknown format - accepted media types include: {MEDIA_TYPES}"
@@ -92,10 +92,27 @@ pub(super) async fn read(asked: &mut Asked, kind: (&str, &str), options: &str) -
     let options = WriteOptions::read(&asked.query, options)?;
     let Typed { object, findings } = match form {
         BodyForm::Json => from_json(&bytes, kind, options.validation)?,
+        BodyForm::Yaml => {
+            let json = yaml_to_json(&bytes).map_err(|why| unrecognized(kind.1, &why, &bytes))?;
+            from_json(&json, kind, options.validation)?
+        }
         BodyForm::Protobuf => from_protobuf(&bytes, kind)?,
     };
     let warnings = if options.validation == Validation::Warn { findings } else { Vec::new() };
     Ok(Given { object, warnings, options })
+}
+
+/// The JSON of a YAML text: of its first document, as `sigs.k8s.io/yaml` reads no other.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    const REFUSED: &str = "error converting YAML to JSON: yaml";
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{REFUSED}: invalid UTF-8"))?;
+    let documents = yaml_text::documents(text)
+        .map_err(|wrong| format!("{REFUSED}: line {}: {}", wrong.line, wrong.problem))?;
+    let value = documents.first().map_or(Value::Null, yaml_text::Node::to_json);
+    Ok(value.to_string().into_bytes())
 }
 
 /// The object in the body, of the target's kind.
@@ -111,10 +128,7 @@ pub(super) fn from_json(bytes: &[u8], expected: (&str, &str), how: Validation) -
         |why: &str| unrecognized(&format!("couldn't get version/kind; json parse error: {why}"));
     let given = Untyped::read(bytes).map_err(|why| parse_error(&why))?;
     if !matches!(given.go_kind(), "object" | "null") {
-        return Err(parse_error(&format!(
-            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-            given.go_kind()
-        )));
+        return Err(parse_error(&no_object(given.go_kind())));
     }
     let text = |name: &str| {
         given.text(name).map(str::to_owned).map_err(|other| {
@@ -124,6 +138,9 @@ pub(super) fn from_json(bytes: &[u8], expected: (&str, &str), how: Validation) -
         })
     };
     let (version, kind) = (text("apiVersion")?, text("kind")?);
+    if version.matches('/').count() > 1 {
+        return Err(unrecognized(&format!("unexpected GroupVersion string: {version}")));
+    }
     let named = check_kind((&version, &kind), expected)?;
     let cannot = |why: &str| cannot_be_handled(&named, expected.1, why);
     let mut typed = given.of_kind(expected.0, expected.1).map_err(|why| cannot(&why))?;
@@ -152,6 +169,13 @@ fn name_kind(object: &mut Value, (version, kind): (&str, &str)) {
     }
     object["kind"] = json!(kind);
     object["apiVersion"] = json!(version);
+}
+
+/// What Go says of JSON, of a kind that it calls so, that is no object.
+pub(super) fn no_object(go_kind: &str) -> String {
+    format!(
+        "json: cannot unmarshal {go_kind} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    )
 }
 
 /// 400 for data of no known kind.
@@ -193,16 +217,24 @@ fn check_kind(given: (&str, &str), expected: (&str, &str)) -> Result<(String, St
     };
     let short = version.rsplit('/').next().unwrap_or_default().to_owned();
     let named = (short, kind.to_owned());
+    match mistaken((version, kind), expected) {
+        None => Ok(named),
+        Some(why) => Err(cannot_be_handled(&named, expected.1, &why)),
+    }
+}
+
+/// Why a kind, given as `apiVersion` and `kind`, does not become another: it is unknown, or known and not
+/// to be converted.
+pub(super) fn mistaken((version, kind): (&str, &str), expected: (&str, &str)) -> Option<String> {
     if (version, kind) == expected {
-        return Ok(named);
+        return None;
     }
     if !registered::is_registered(version, kind) {
-        let why = format!(
+        return Some(format!(
             "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-        );
-        return Err(cannot_be_handled(&named, expected.1, &why));
+        ));
     }
-    let (version, internal) = (&named.0, registered::internal_package(expected.0));
-    let why = format!("converting ({version}.{kind}) to ({internal}.{}): unknown conversion", expected.1);
-    Err(cannot_be_handled(&named, expected.1, &why))
+    let short = version.rsplit('/').next().unwrap_or_default();
+    let internal = registered::internal_package(expected.0);
+    Some(format!("converting ({short}.{kind}) to ({internal}.{}): unknown conversion", expected.1))
 }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ravelin_api::object;
 use ravelin_api::{Cause, Status, time};
-use ravelin_pki::{RequestRefused, SigningRequest};
+use ravelin_pki::{CertificateDer, RequestRefused, SigningRequest, inspect};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -199,7 +199,7 @@ pub(super) fn prepare_status(
         causes.push(forbidden("status.certificate", "updates may not modify existing certificate content"));
     }
     if let Some(why) = bad_certificate(&certificate).filter(|_| changed) {
-        causes.insert(0, invalid("status.certificate", &json!("<certificate data>"), why));
+        causes.insert(0, invalid("status.certificate", &json!("<certificate data>"), &why));
     }
     check_update(change.target, (new, present), causes)?;
     if changed || conditions_in(new) != conditions_in(present) {
@@ -298,16 +298,36 @@ fn condition_causes(new: &Value, present: &Value) -> Vec<Cause> {
     causes
 }
 
-/// What is wrong with a certificate that a signer sets (`validateCertificate`).
-fn bad_certificate(encoded: &str) -> Option<&'static str> {
+/// What is wrong with what a signer sets: PEM blocks of certificates, and nothing else
+/// (`validateCertificate`).
+fn bad_certificate(encoded: &str) -> Option<String> {
     if encoded.is_empty() {
         return None;
     }
     let pem = STANDARD.decode(encoded).ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
-    if pem.contains("-----BEGIN CERTIFICATE-----") {
-        return None;
+    let mut blocks = 0;
+    let mut rest = pem.as_str();
+    while let Some((_, after)) = rest.split_once("-----BEGIN ") {
+        let Some((kind, body)) = after.split_once("-----") else { break };
+        let Some((body, behind)) = body.split_once(&format!("-----END {kind}-----")) else { break };
+        rest = behind;
+        if kind != "CERTIFICATE" {
+            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {kind:?}"));
+        }
+        if body.contains(':') {
+            return Some("no PEM block headers are permitted".to_owned());
+        }
+        blocks += 1;
+        let text: String = body.split_whitespace().collect();
+        let der = STANDARD.decode(&text).unwrap_or_default();
+        if der.is_empty() {
+            return Some("found CERTIFICATE PEM block containing 0 certificates".to_owned());
+        }
+        if inspect(&CertificateDer::from(der)).is_none() {
+            return Some("x509: malformed certificate".to_owned());
+        }
     }
-    Some("must contain at least one CERTIFICATE PEM block")
+    (blocks == 0).then(|| "must contain at least one CERTIFICATE PEM block".to_owned())
 }
 
 fn invalid(field: &str, value: &Value, why: &str) -> Cause {

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use ravelin_api::object::{self, metadata_mut};
-use ravelin_api::{Enveloped, GroupResource, Query, Status, Untyped, time};
+use ravelin_api::{Enveloped, GroupResource, Query, RESOURCES, Status, Untyped, bad_number, time};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 const META: &str = "meta.k8s.io/v1";
+/// What Kubernetes calls the set of kinds that its options are read with.
+const SCHEME: &str = "pkg/apis/meta/internalversion/scheme/register.go:28";
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -113,6 +115,7 @@ impl Options {
         }
         let given = match body::form(asked)? {
             BodyForm::Json => from_json(&bytes)?,
+            BodyForm::Yaml => from_json(&body::yaml_to_json(&bytes).map_err(Status::bad_request)?)?,
             BodyForm::Protobuf => from_protobuf(&bytes)?,
         };
         Self::of_value(&given)
@@ -141,9 +144,7 @@ impl Options {
     fn of_query(query: &Query) -> Result<Self, Status> {
         let grace_seconds = match query.first("gracePeriodSeconds") {
             None | Some("") => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-            })?),
+            Some(text) => Some(text.parse().map_err(|_| Status::bad_request(bad_number(text)))?),
         };
         let dry_run: Vec<&str> = query
             .iter()
@@ -180,12 +181,24 @@ impl Options {
     }
 }
 
-fn from_json(bytes: &Bytes) -> Result<Value, Status> {
-    let given = Untyped::read(bytes)
-        .map_err(|why| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}")))?;
-    let kind = given.text("kind").unwrap_or_default();
-    if !matches!(kind, "" | "DeleteOptions") {
-        return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+fn from_json(bytes: &[u8]) -> Result<Value, Status> {
+    let parse_error =
+        |why: String| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
+    let given = Untyped::read(bytes).map_err(parse_error)?;
+    if !matches!(given.go_kind(), "object" | "null") {
+        return Err(parse_error(body::no_object(given.go_kind())));
+    }
+    let kind = Some(given.text("kind").unwrap_or_default()).filter(|kind| !kind.is_empty());
+    let version = given.text("apiVersion").unwrap_or_default();
+    let (kind, group_version) = (kind.unwrap_or("DeleteOptions"), version.split('/').next_back());
+    // Every group knows them, in each of its versions.
+    let known = version.is_empty()
+        || RESOURCES.iter().any(|r| r.api_version() == version || Some(r.version) == group_version);
+    if kind != "DeleteOptions" || !known {
+        let version = if version.is_empty() { META } else { version };
+        return Err(Status::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"{SCHEME}\""
+        )));
     }
     given.of_kind(META, "DeleteOptions").map(|typed| typed.object).map_err(Status::bad_request)
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// The most bytes that annotations may have together (`TotalAnnotationSizeLimitB`).
 const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
+/// What `IsStandardFinalizerName` lets pass.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -34,6 +36,33 @@ pub(super) fn causes(target: &Target, object: &Value) -> Vec<Cause> {
     causes.extend(annotations(object));
     causes.extend(owners(object));
     causes.extend(finalizers(object));
+    // Kinds of newer groups go by the generic rules alone.
+    if target.resource.plural != "leases" {
+        causes.extend(standard_finalizer_causes(object, "metadata.finalizers"));
+    }
+    causes
+}
+
+/// A finalizer without a domain must be one of Kubernetes' own (`validateKubeFinalizerName`).
+fn standard_finalizer_causes(object: &Value, field: &str) -> Vec<Cause> {
+    let finalizers = object::texts(object, field).into_iter().enumerate();
+    finalizers
+        .filter(|(_, finalizer)| !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer))
+        .map(|(i, finalizer)| {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            invalid(&format!("{field}[{i}]"), finalizer, why)
+        })
+        .collect()
+}
+
+/// What is wrong with the finalizers in a namespace's spec (`ValidateFinalizerName`).
+pub(super) fn finalizer_causes(object: &Value, field: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (i, finalizer) in object::texts(object, field).into_iter().enumerate() {
+        let faults = name::qualified(finalizer).into_iter();
+        causes.extend(faults.map(|why| invalid(&format!("{field}[{i}]"), finalizer, &why)));
+    }
+    causes.extend(standard_finalizer_causes(object, field));
     causes
 }
 
@@ -120,13 +149,19 @@ fn owners(object: &Value) -> Vec<Cause> {
                 causes.push(invalid(&format!("{field}.{member}"), "", why));
             }
         }
+        if object::api_version(owner) == "v1" && object::kind(owner) == "Event" {
+            let message =
+                format!("Invalid value: {owner}: /v1, Kind=Event is disallowed from being an owner");
+            causes.push(cause("FieldValueInvalid", field, message));
+        }
         if object::flag(owner, "controller") == Some(true) {
             let named = format!("{}/{}", object::kind(owner), object::text(owner, "name"));
             if controller.is_empty() {
                 controller = named;
             } else {
+                let shown = json!(object::list(object, field));
                 let message = format!(
-                    "Invalid value: Only one reference can have Controller set to true. Found \"true\" in references for {controller} and {named}"
+                    "Invalid value: {shown}: Only one reference can have Controller set to true. Found \"true\" in references for {controller} and {named}"
                 );
                 causes.push(cause("FieldValueInvalid", field, message));
             }
@@ -145,7 +180,10 @@ fn finalizers(object: &Value) -> Vec<Cause> {
         })
         .collect();
     if finalizers.contains(&ORPHAN) && finalizers.contains(&FOREGROUND) {
-        let message = format!("Invalid value: finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+        let message = format!(
+            "Invalid value: {}: finalizer {ORPHAN} and {FOREGROUND} cannot be both set",
+            json!(finalizers)
+        );
         causes.push(cause("FieldValueInvalid", field, message));
     }
     causes

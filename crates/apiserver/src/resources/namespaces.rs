@@ -25,6 +25,11 @@ pub(super) fn complete(namespace: &mut Value, name: &str) {
         let finalizers = json!(finalizers);
         section_mut(namespace, "spec").insert("finalizers".into(), finalizers);
     }
+    label(namespace, name);
+}
+
+/// Its name is a label of it, always (`SetDefaults_Namespace`).
+pub(super) fn label(namespace: &mut Value, name: &str) {
     object::metadata_mut(namespace);
     section_mut(&mut namespace["metadata"], "labels")
         .insert("kubernetes.io/metadata.name".into(), json!(name));

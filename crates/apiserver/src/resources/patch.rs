@@ -3,12 +3,14 @@
 
 use super::body::{self, Validation};
 use super::options::{self, WriteOptions};
-use super::write::{invalid_patch, kind_of, weight};
+use super::write::{self, invalid_patch, kind_of, weight};
 use super::{Target, cause};
 use crate::server::Asked;
 use bytes::Bytes;
-use ravelin_api::{GroupResource, Status, Typed, Untyped, merge_patch, retyped, strategic_merge};
-use serde_json::Value;
+use ravelin_api::{
+    GroupResource, Status, Typed, Untyped, go_map, merge_patch, object, retyped, strategic_merge,
+};
+use serde_json::{Value, json};
 
 /// The most operations that a JSON patch may have (`maxJSONPatchOperations`).
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
@@ -30,7 +32,8 @@ impl PatchKind {
     /// # Errors
     /// 415.
     pub(super) fn of_request(asked: &Asked) -> Result<Self, Status> {
-        match body::media_type(asked).as_str() {
+        // Routes are chosen letter by letter, unlike the forms of bodies.
+        match body::media_type(asked) {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::StrategicMerge),
@@ -76,12 +79,21 @@ impl<'a> Patch<'a> {
             PatchKind::Json => ("array", "[]handlers.jsonPatchOp"),
             _ => ("object", "map[string]interface {}"),
         };
-        if given.go_kind() != wanted {
-            let other = given.go_kind();
-            return Err(decoding(format!("json: cannot unmarshal {other} into Go value of type {go_type}")));
+        match given.go_kind() {
+            found if found == wanted => {}
+            "null" if kind == PatchKind::Merge => return Err(Status::bad_request("Invalid JSON Patch")),
+            "null" => {}
+            other => {
+                let why = format!("json: cannot unmarshal {other} into Go value of type {go_type}");
+                return Err(decoding(why));
+            }
         }
-        let findings = if kind == PatchKind::Json { Vec::new() } else { given.duplicates() };
-        Ok(Self { kind, patch: given.into_value(), findings, options, target })
+        let mut findings = if kind == PatchKind::Json { Vec::new() } else { given.duplicates() };
+        let patch = given.into_value();
+        if kind == PatchKind::Json {
+            findings = check_operations(&patch).map_err(decoding)?;
+        }
+        Ok(Self { kind, patch, findings, options, target })
     }
 
     /// Applies it to an object, and reads the result as one of its kind again.
@@ -94,7 +106,7 @@ impl<'a> Patch<'a> {
         match self.kind {
             PatchKind::Json => apply_operations(&mut object, &self.patch).map_err(bad_patch)?,
             PatchKind::Merge => merge_patch(&mut object, &self.patch),
-            _ => strategic_merge(&mut object, &self.patch, kind.as_ref()).map_err(Status::bad_request)?,
+            _ => strategic_merge(&mut object, &self.patch, kind.as_ref()).map_err(bad_merge)?,
         }
         let shown = match self.kind {
             PatchKind::StrategicMerge => go_map(&self.patch),
@@ -107,6 +119,22 @@ impl<'a> Patch<'a> {
             return Err(invalid("json: cannot unmarshal into Go value"));
         }
         let (version, name) = kind.as_ref();
+        match (self.kind, object::api_version(&object)) {
+            // A strategic merge is one of fields, to which neither belongs.
+            (PatchKind::StrategicMerge, _) => {
+                object["apiVersion"] = json!(version);
+                object["kind"] = json!(name);
+            }
+            // Without a version it is read as what no body is ever written as, which has no such names.
+            (_, "") => return Err(write::unnamed(self.target)),
+            (_, given) => {
+                let kind = Some(object::kind(&object)).filter(|kind| !kind.is_empty()).unwrap_or(name);
+                if let Some(why) = body::mistaken((given, kind), (version, name)) {
+                    return Err(invalid(&why));
+                }
+                object["kind"] = json!(name);
+            }
+        }
         let mut typed = retyped(object, version, name).map_err(|why| invalid(&why))?;
         typed.findings.splice(0..0, self.findings.iter().cloned());
         match self.options.validation {
@@ -128,21 +156,6 @@ fn refuse_apply(asked: &Asked) -> Status {
     unsupported()
 }
 
-/// A value as Go prints maps with `%+v`.
-fn go_map(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(" ");
-    match value {
-        Value::Object(members) => {
-            let members = members.iter().map(|(name, member)| format!("{name}:{}", go_map(member)));
-            format!("map[{}]", joined(members.collect()))
-        }
-        Value::Array(items) => format!("[{}]", joined(items.iter().map(go_map).collect())),
-        Value::String(text) => text.clone(),
-        Value::Null => "<nil>".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 /// Why a patch was not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BadPatch {
@@ -150,6 +163,12 @@ enum BadPatch {
     Unprocessable,
     /// It has this many operations, which are too many.
     TooLarge(usize),
+}
+
+/// `interpretStrategicMergePatchError`: some errors are the patch's, others nobody made a status of.
+fn bad_merge(why: String) -> Status {
+    let known = why == "invalid JSON document" || why.starts_with("invalid patch format");
+    if known { Status::bad_request(why) } else { Status::plain_error(why) }
 }
 
 fn bad_patch(bad: BadPatch) -> Status {
@@ -163,8 +182,55 @@ fn bad_patch(bad: BadPatch) -> Status {
     }
 }
 
+/// Whether operations are written as such; gives back which members of theirs nobody knows
+/// (`jsonPatchOp`).
+fn check_operations(patch: &Value) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    for (index, operation) in patch.as_array().into_iter().flatten().enumerate() {
+        let members = match operation {
+            Value::Object(members) => members,
+            Value::Null => continue,
+            other => {
+                let kind = go_kind(other);
+                return Err(format!(
+                    "json: cannot unmarshal {kind} into Go value of type handlers.jsonPatchOp"
+                ));
+            }
+        };
+        for (name, member) in members {
+            match name.as_str() {
+                "op" | "path" | "from" if !member.is_string() && !member.is_null() => {
+                    let kind = go_kind(member);
+                    return Err(format!(
+                        "json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{name} of type string"
+                    ));
+                }
+                "op" | "path" | "from" | "value" => {}
+                other => unknown.push(format!("json patch unknown field \"[{index}].{other}\"")),
+            }
+        }
+    }
+    Ok(unknown)
+}
+
+/// What Go calls a value of this kind.
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Null => "null",
+    }
+}
+
 fn apply_operations(object: &mut Value, patch: &Value) -> Result<(), BadPatch> {
-    let operations = patch.as_array().ok_or(BadPatch::Unprocessable)?;
+    let none = Vec::new();
+    let operations = match patch {
+        Value::Null => &none,
+        other => other.as_array().ok_or(BadPatch::Unprocessable)?,
+    };
     if operations.len() > MAX_OPERATIONS {
         return Err(BadPatch::TooLarge(operations.len()));
     }

@@ -134,6 +134,7 @@ pub(super) async fn bind(
 ) -> Result<Response, Status> {
     let given = body::read(&mut asked, ("v1", "Binding"), "CreateOptions").await?;
     let binding = given.object;
+    admit::namespace_is_open(server, &target)?;
     let node = object::text(&binding, "target.name").to_owned();
     let kind = object::text(&binding, "target.kind");
     if node.is_empty() || !matches!(kind, "" | "Node") {
@@ -183,6 +184,7 @@ pub(super) async fn evict(
         subresource: "eviction",
         operation: Operation::Create,
     };
+    admit::namespace_is_open(server, &target)?;
     admit::before_create(server, &change, &mut eviction)?;
     let mut asked_for = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     if given.options.dry_run {

@@ -1,11 +1,11 @@
 //! Questions to the server: who may do what (`pkg/registry/authorization`). Whose a token is, and
 //! who am I, is in `identity_reviews`.
 
-use super::{Target, body, cause, identity_reviews};
+use super::{Target, body, cause, identity_reviews, write};
 use crate::answer;
 use crate::server::{Asked, Server};
 use http::StatusCode;
-use ravelin_api::{Cause, FieldSelector, GroupResource, LabelSelector, Resource, Status, object};
+use ravelin_api::{Cause, FieldSelector, GroupResource, LabelSelector, Resource, Status, names, object};
 use ravelin_auth::{Attributes, Decision, Permit, UserInfo};
 use ravelin_transport::Response;
 use serde_json::{Value, json};
@@ -29,8 +29,9 @@ pub(super) async fn serve(
     }
     let target = Target { resource, namespace: asked.info.namespace.clone(), name: String::new() };
     let mut review = body::object(&mut asked, &target).await?;
+    write::same_namespace(&mut review, &target)?;
     if resource.namespaced {
-        take_namespace(&mut review, &target)?;
+        object::metadata_mut(&mut review).insert("namespace".into(), json!(target.namespace));
     }
     let status = match resource.kind {
         "TokenReview" | "SelfSubjectReview" => {
@@ -56,18 +57,6 @@ pub(super) async fn serve(
     object::metadata_mut(&mut review);
     review["status"] = status;
     Ok(answer::object(StatusCode::CREATED, &review))
-}
-
-/// A review of a namespace is about that of its path.
-fn take_namespace(review: &mut Value, target: &Target) -> Result<(), Status> {
-    let given = object::namespace(review);
-    if !given.is_empty() && given != target.namespace {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    object::metadata_mut(review).insert("namespace".into(), json!(target.namespace));
-    Ok(())
 }
 
 /// Whom a review asks about.
@@ -161,6 +150,43 @@ fn selector_causes(attributes: &Value, name: &str) -> Vec<Cause> {
             format!("Required value: when {path} is specified, requirements or rawSelector is required");
         causes.push(cause("FieldValueRequired", &format!("{path}.requirements"), message));
     }
+    for (i, requirement) in requirements.iter().enumerate() {
+        causes.extend(requirement_causes(requirement, &format!("{path}.requirements[{i}]"), name));
+    }
+    causes
+}
+
+/// What is wrong with one requirement of a selector. An operator that is not known may be a newer one
+/// (`ValidateFieldSelectorRequirement`, `ValidateLabelSelectorRequirement`).
+fn requirement_causes(requirement: &Value, path: &str, selector: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let (key, values) = (object::text(requirement, "key"), object::texts(requirement, "values"));
+    let of_fields = selector == "fieldSelector";
+    if of_fields && key.is_empty() {
+        let message = "Required value: must be specified";
+        causes.push(cause("FieldValueRequired", &format!("{path}.key"), message));
+    }
+    match object::text(requirement, "operator") {
+        "In" | "NotIn" if values.is_empty() => {
+            let message = "Required value: must be specified when `operator` is 'In' or 'NotIn'";
+            causes.push(cause("FieldValueRequired", &format!("{path}.values"), message));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let message = "Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            causes.push(cause("FieldValueForbidden", &format!("{path}.values"), message));
+        }
+        _ => {}
+    }
+    if of_fields {
+        return causes;
+    }
+    let faults = names::qualified(key).into_iter();
+    causes.extend(faults.map(|why| invalid(&format!("{path}.key"), &format!("{key:?}"), &why)));
+    for (i, value) in values.into_iter().enumerate() {
+        let faults = names::label_value(value).into_iter();
+        let field = format!("{path}.values[{i}]");
+        causes.extend(faults.map(|why| invalid(&field, &format!("{value:?}"), &why)));
+    }
     causes
 }
 
@@ -188,8 +214,8 @@ fn access(server: &Server, user: UserInfo, review: &Value) -> Value {
     if !decision.reason().is_empty() {
         status["reason"] = json!(decision.reason());
     }
-    if let Some(error) = together(&errors) {
-        status["evaluationError"] = json!(error);
+    if !errors.is_empty() {
+        status["evaluationError"] = json!(errors.join("; "));
     }
     status
 }
@@ -201,9 +227,8 @@ fn resource_attributes(user: UserInfo, given: &Value, errors: &mut Vec<String>) 
         let partially = if fields.is_empty() { "" } else { "partially " };
         errors.push(format!("{ON_RESOURCE}.fieldSelector {partially}ignored due to parse error"));
     }
-    // No authorizer here looks at labels.
-    if LabelSelector::parse(object::text(given, "labelSelector.rawSelector")).is_err() {
-        errors.push(format!("{ON_RESOURCE}.labelSelector ignored due to parse error"));
+    if let Some(partially) = unread_labels(given) {
+        errors.push(format!("{ON_RESOURCE}.labelSelector {partially}ignored due to parse error"));
     }
     Attributes {
         user,
@@ -218,6 +243,20 @@ fn resource_attributes(user: UserInfo, given: &Value, errors: &mut Vec<String>) 
         fields,
         ..Attributes::default()
     }
+}
+
+/// Whether something of the label selector is not understood, at which no authorizer here looks anyway:
+/// `partially ` where something is.
+fn unread_labels(given: &Value) -> Option<&'static str> {
+    let requirements = object::list(given, "labelSelector.requirements");
+    if requirements.is_empty() {
+        return LabelSelector::parse(object::text(given, "labelSelector.rawSelector")).err().map(|_| "");
+    }
+    let known = |requirement: &&Value| {
+        matches!(object::text(requirement, "operator"), "In" | "NotIn" | "Exists" | "DoesNotExist")
+    };
+    let understood = requirements.iter().filter(known).count();
+    (understood < requirements.len()).then_some(if understood == 0 { "" } else { "partially " })
 }
 
 /// What of the field selector is understood, and whether something of it is not

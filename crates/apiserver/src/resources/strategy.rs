@@ -1,7 +1,9 @@
 //! What the server adds to objects, keeps from being changed, and refuses, kind by kind (the
 //! `strategy.go` of each kind in `pkg/registry`).
 
-use super::{Target, cause, csr, escalation, metadata, namespaces, pods, roles, service_rules, services};
+use super::{
+    Target, cause, csr, data, escalation, metadata, namespaces, pods, roles, service_rules, services,
+};
 use crate::admit::Change;
 use crate::server::Server;
 use base64::Engine;
@@ -11,8 +13,6 @@ use ravelin_api::{Cause, Status};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
-/// The most bytes of data that a ConfigMap or Secret may hold (`MaxSecretSize`).
-const MAX_DATA_BYTES: usize = 1024 * 1024;
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Completes and checks a new object.
@@ -38,7 +38,9 @@ pub(super) fn prepare_create(server: &Server, change: &Change<'_>, new: &mut Val
 /// Metadata that no caller changes.
 pub(super) fn keep_what_the_server_owns(new: &mut Value, present: &Value) {
     let metadata = metadata_mut(new);
-    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    metadata.remove("selfLink");
+    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
         match object::at(present, "metadata").and_then(|old| old.get(field)) {
             Some(old) => metadata.insert(field.into(), old.clone()),
             None => metadata.remove(field),
@@ -64,7 +66,7 @@ pub(super) fn prepare_update(
             let finalizers = object::at(new, "spec.finalizers").cloned().unwrap_or_else(|| json!([]));
             *new = present.clone();
             object::section_mut(new, "spec").insert("finalizers".into(), finalizers);
-            return Ok(());
+            return refuse(target, metadata::finalizer_causes(new, "spec.finalizers"));
         }
         "approval" => return csr::prepare_approval(server, change, new, present),
         "status" => {
@@ -79,14 +81,20 @@ pub(super) fn prepare_update(
     match target.resource.plural {
         "pods" => pods::check_update(target, new, present)?,
         "services" => services::check_update(target, new, present)?,
+        "nodes" => refuse(target, node_causes(new, present))?,
         "certificatesigningrequests" => set(new, "spec", present.get("spec").cloned()),
         "namespaces" => {
             let finalizers = object::at(present, "spec.finalizers").cloned().unwrap_or_else(|| json!([]));
             object::section_mut(new, "spec").insert("finalizers".into(), finalizers);
+            namespaces::label(new, &target.name);
         }
         "secrets" => {
             complete_secret(new);
-            unchanged(target, (new, present), "type")?;
+            if new.get("type") != present.get("type") {
+                let shown = new.get("type").unwrap_or(&Value::Null);
+                let message = format!("Invalid value: {shown}: field is immutable");
+                return Err(target.invalid(vec![cause("FieldValueInvalid", "type", message)]));
+            }
         }
         "roles" | "clusterroles" => escalation::check(server, change, (new, Some(present)))?,
         "rolebindings" | "clusterrolebindings" => {
@@ -96,11 +104,10 @@ pub(super) fn prepare_update(
         }
         _ => {}
     }
-    if matches!(target.resource.plural, "configmaps" | "secrets")
-        && object::flag(present, "immutable") == Some(true)
-    {
-        for field in ["data", "binaryData", "immutable"] {
-            unchanged(target, (new, present), field)?;
+    if matches!(target.resource.plural, "configmaps" | "secrets") {
+        let causes = frozen_causes(new, present);
+        if !causes.is_empty() {
+            return Err(target.invalid(causes));
         }
     }
     check(target, (new, true))
@@ -140,11 +147,22 @@ fn set(object: &mut Value, member: &str, value: Option<Value>) {
     }
 }
 
-fn unchanged(target: &Target, (new, present): (&Value, &Value), field: &str) -> Result<(), Status> {
-    if new.get(field) == present.get(field) {
-        return Ok(());
+/// What was declared immutable stays so, and as it is (`ValidateConfigMapUpdate`, `ValidateSecretUpdate`).
+fn frozen_causes(new: &Value, present: &Value) -> Vec<Cause> {
+    if object::flag(present, "immutable") != Some(true) {
+        return Vec::new();
     }
-    Err(target.invalid(vec![cause("FieldValueInvalid", field, "Invalid value: field is immutable")]))
+    let thawed = object::flag(new, "immutable") != Some(true);
+    let changed = |field: &str| new.get(field) != present.get(field);
+    let faults = [("immutable", thawed), ("data", changed("data")), ("binaryData", changed("binaryData"))];
+    faults
+        .into_iter()
+        .filter(|(_, faulty)| *faulty)
+        .map(|(field, _)| {
+            let message = "Forbidden: field is immutable when `immutable` is set";
+            cause("FieldValueForbidden", field, message)
+        })
+        .collect()
 }
 
 fn complete_secret(secret: &mut Value) {
@@ -162,7 +180,8 @@ fn complete_secret(secret: &mut Value) {
 fn check(target: &Target, (new, is_update): (&Value, bool)) -> Result<(), Status> {
     let mut causes = metadata_causes(target, new, is_update);
     causes.extend(match target.resource.plural {
-        "configmaps" | "secrets" => data_causes(new),
+        "configmaps" | "secrets" => data::causes(new),
+        "leases" => lease_causes(new),
         "endpointslices" => address_causes(new, "endpoints", "addresses"),
         "endpoints" => subset_causes(new),
         "pods" => pods::causes(new),
@@ -183,17 +202,38 @@ fn refuse(target: &Target, causes: Vec<Cause>) -> Result<(), Status> {
     if causes.is_empty() { Ok(()) } else { Err(target.invalid(causes)) }
 }
 
-fn data_causes(object: &Value) -> Vec<Cause> {
-    let size: usize = ["data", "binaryData"]
-        .iter()
-        .flat_map(|section| object::strings(object.get(*section)))
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if size <= MAX_DATA_BYTES {
-        return Vec::new();
-    }
-    let message = format!("Too long: may not be more than {MAX_DATA_BYTES} bytes");
-    vec![cause("FieldValueTooLong", "[]", message)]
+/// What of a node is set once (`ValidateNodeUpdate`).
+fn node_causes(new: &Value, present: &Value) -> Vec<Cause> {
+    let text = |of: &Value, field: &str| object::text(of, &format!("spec.{field}")).to_owned();
+    let faults = [("podCIDR", "podCIDRs", "podCIDR"), ("providerID", "providerID", "providerID")];
+    faults
+        .into_iter()
+        .filter(|(field, ..)| {
+            let before = text(present, field);
+            !before.is_empty() && before != text(new, field)
+        })
+        .map(|(_, named, what)| {
+            let message =
+                format!("Forbidden: node updates may not change {what} except from \"\" to valid");
+            cause("FieldValueForbidden", &format!("spec.{named}"), message)
+        })
+        .collect()
+}
+
+/// `ValidateLeaseSpec`, in part.
+fn lease_causes(lease: &Value) -> Vec<Cause> {
+    let number = |field: &str| object::at(lease, field).and_then(Value::as_i64);
+    let bounds = [
+        ("spec.leaseDurationSeconds", 1, "must be greater than 0"),
+        ("spec.leaseTransitions", 0, "must be greater than or equal to 0"),
+    ];
+    bounds
+        .into_iter()
+        .filter_map(|(field, least, why)| {
+            let given = number(field).filter(|given| *given < least)?;
+            Some(cause("FieldValueInvalid", field, format!("Invalid value: {given}: {why}")))
+        })
+        .collect()
 }
 
 /// Endpoints may not point at the server itself or its link (`ValidateNonSpecialIP`).

@@ -1,6 +1,6 @@
 //! Tokens of service accounts, on request (`pkg/registry/core/serviceaccount/storage/token.go`).
 
-use super::{Target, body, cause};
+use super::{Target, body, cause, write};
 use crate::admit::{self, Change, Operation};
 use crate::answer;
 use crate::audit::Annotation;
@@ -46,12 +46,14 @@ pub(super) async fn request(
 ) -> Result<Response, Status> {
     let expected = ("authentication.k8s.io/v1", "TokenRequest");
     let mut given = body::read(&mut asked, expected, "CreateOptions").await?;
+    write::same_namespace(&mut given.object, &target)?;
     let request = &mut given.object;
     let spec = object::section_mut(request, "spec");
     spec.entry("expirationSeconds").or_insert_with(|| json!(DEFAULT_SECONDS));
     spec.entry("boundObjectRef").or_insert(Value::Null);
     let change =
         Change { user: permit.user(), target: &target, subresource: "token", operation: Operation::Create };
+    admit::namespace_is_open(server, &target)?;
     admit::before_create(server, &change, request)?;
     let account = account(server, &target, request)?;
     // After admission, as upstream: a request for no audience asks for no particular one.
@@ -89,13 +91,10 @@ fn account(server: &Server, target: &Target, request: &Value) -> Result<Arc<Valu
         let given = object::text(request, &format!("metadata.{field}"));
         (!given.is_empty() && given != wanted).then(|| given.to_owned())
     };
-    for (field, wanted) in [("name", &target.name), ("namespace", &target.namespace)] {
-        if let Some(given) = other(field, wanted) {
-            let why =
-                format!("Invalid value: {given:?}: must match the service account {field} if specified");
-            let cause = cause("FieldValueInvalid", &format!("metadata.{field}"), why);
-            return Err(Status::invalid(KIND, &target.name, vec![cause]));
-        }
+    if let Some(given) = other("name", &target.name) {
+        let why = format!("Invalid value: {given:?}: must match the service account name if specified");
+        let cause = cause("FieldValueInvalid", "metadata.name", why);
+        return Err(Status::invalid(KIND, &target.name, vec![cause]));
     }
     let account = server.reading().core("serviceaccounts", &target.namespace, &target.name);
     let account = account.ok_or_else(|| Status::not_found(target.group_resource(), &target.name))?;
@@ -201,6 +200,9 @@ fn bound(server: &Server, target: &Target, request: &Value) -> Result<Option<Bou
             return Err(Status::bad_request(why));
         }
     };
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let found = server.reading().core(plural, namespace, name);
     let missing = || Status::not_found(GroupResource { group: "", resource: plural }, name);
     let found = found.ok_or_else(missing)?;

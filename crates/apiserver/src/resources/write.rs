@@ -29,8 +29,8 @@ pub(super) async fn create(
     mut asked: Asked,
     mut target: Target,
 ) -> Result<Response, Status> {
-    let given = body::read(&mut asked, kind_of(&target).as_ref(), "CreateOptions").await?;
-    same_namespace(&given.object, &target)?;
+    let mut given = body::read(&mut asked, kind_of(&target).as_ref(), "CreateOptions").await?;
+    same_namespace(&mut given.object, &target)?;
     target.name = object::name(&given.object).to_owned();
     let created = Writing::new(server, &permit, (&target, ""), given.options.dry_run).create(&given)?;
     Ok(given.warn(answer::object(StatusCode::CREATED, &created)))
@@ -44,9 +44,9 @@ pub(super) async fn update(
     mut asked: Asked,
     target: Target,
 ) -> Result<Response, Status> {
-    let given = body::read(&mut asked, kind_of(&target).as_ref(), "UpdateOptions").await?;
+    let mut given = body::read(&mut asked, kind_of(&target).as_ref(), "UpdateOptions").await?;
+    same_namespace(&mut given.object, &target)?;
     let new = &given.object;
-    same_namespace(new, &target)?;
     same_name(new, &target)?;
     let subresource = asked.info.subresource.as_str();
     let writing = Writing::new(server, &permit, (&target, subresource), given.options.dry_run);
@@ -58,15 +58,15 @@ pub(super) async fn update(
         let created = writing.create(&given)?;
         return Ok(given.warn(answer::object(StatusCode::CREATED, &created)));
     }
+    if !exists {
+        // Admission sees what would be made of nothing before anybody says that there is nothing.
+        admit::namespace_is_open(server, &target)?;
+    }
     let stored = writing.replace(|present| {
         let uid = object::uid(new);
         if !uid.is_empty() && uid != object::uid(present) {
             let (asked, actual) = (uid.to_owned(), object::uid(present).to_owned());
             return Err(target.refused(StoreError::OtherUid { key: target.key(), asked, actual }));
-        }
-        let conditional = !updated_unconditionally(&target) && subresource.is_empty();
-        if conditional && object::resource_version(new).is_empty() {
-            return Err(version_required(&target));
         }
         Ok(new.clone())
     })?;
@@ -85,9 +85,9 @@ pub(super) async fn patch(
     let writing = Writing::new(server, &permit, (&target, subresource), patch.options.dry_run);
     let warnings = RefCell::new(Vec::new());
     let stored = writing.replace(|present| {
-        let patched = patch.apply(present)?;
+        let mut patched = patch.apply(present)?;
+        same_namespace(&mut patched.object, &target)?;
         same_name(&patched.object, &target)?;
-        same_namespace(&patched.object, &target)?;
         warnings.replace(patched.findings);
         Ok(patched.object)
     })?;
@@ -123,7 +123,7 @@ fn updated_unconditionally(target: &Target) -> bool {
 
 fn version_required(target: &Target) -> Status {
     // Upstream names the resource where a kind belongs.
-    let message = "Invalid value: 0x0: must be specified for an update";
+    let message = "Invalid value: 0: must be specified for an update";
     let cause = super::cause("FieldValueInvalid", "metadata.resourceVersion", message);
     Status::invalid(target.group_resource(), &target.name, vec![cause])
 }
@@ -208,10 +208,7 @@ impl<'a> Writing<'a> {
                 return Err(Status::not_found(self.target.group_resource(), &self.target.name));
             };
             let mut new = make(&present)?;
-            let version = object::resource_version(&new);
-            if !version.is_empty() && version != object::resource_version(&present) {
-                return Err(self.target.refused(StoreError::Modified(key)));
-            }
+            self.check_version(object::resource_version(&new), object::resource_version(&present))?;
             self.prepare(&mut new, &present)?;
             let is_service = self.target.resource.plural == "services" && self.subresource.is_empty();
             let _one_at_a_time = is_service.then(|| self.server.allocation());
@@ -225,6 +222,30 @@ impl<'a> Writing<'a> {
             }
         }
         Err(self.target.refused(StoreError::Modified(key)))
+    }
+
+    /// What is written must be made of what is there; of some kinds, if it says of what it is made. None
+    /// and zero are no version (`Store.Update`).
+    fn check_version(&self, given: &str, present: &str) -> Result<(), Status> {
+        let number = if given.is_empty() { Ok(0) } else { given.parse::<u64>() };
+        let Ok(number) = number else {
+            let why = if given.bytes().all(|byte| byte.is_ascii_digit()) {
+                "value out of range"
+            } else {
+                "invalid syntax"
+            };
+            return Err(Status::plain_error(format!("strconv.ParseUint: parsing {given:?}: {why}")));
+        };
+        if number == 0 && (updated_unconditionally(self.target) || !self.subresource.is_empty()) {
+            return Ok(());
+        }
+        if number == 0 {
+            return Err(version_required(self.target));
+        }
+        if number.to_string() == present {
+            return Ok(());
+        }
+        Err(self.target.refused(StoreError::Modified(self.target.key())))
     }
 
     fn prepare(&self, new: &mut Value, present: &Value) -> Result<(), Status> {
@@ -270,9 +291,15 @@ pub(super) fn weight(value: &Value) -> usize {
     }
 }
 
-fn same_namespace(object: &Value, target: &Target) -> Result<(), Status> {
+/// An object is in the namespace of its path, and says so itself or not; of what has none, what it says is
+/// dropped (`EnsureObjectNamespaceMatchesRequestNamespace`).
+pub(super) fn same_namespace(object: &mut Value, target: &Target) -> Result<(), Status> {
     let given = object::namespace(object);
     if given.is_empty() || given == target.scope() {
+        return Ok(());
+    }
+    if target.scope().is_empty() {
+        object::metadata_mut(object).remove("namespace");
         return Ok(());
     }
     Err(Status::bad_request(
@@ -285,11 +312,20 @@ fn same_name(object: &Value, target: &Target) -> Result<(), Status> {
     if given == url {
         return Ok(());
     }
-    Err(Status::bad_request(if given.is_empty() {
-        format!("the name of the object ({url} based on URL) was undeterminable: name must be provided")
-    } else {
-        format!("the name of the object ({given}) does not match the name on the URL ({url})")
-    }))
+    if given.is_empty() {
+        return Err(unnamed(target));
+    }
+    Err(Status::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({url})"
+    )))
+}
+
+/// 400 for an object that should bear the name of its path, and bears none.
+pub(super) fn unnamed(target: &Target) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        target.name
+    ))
 }
 
 /// The `Success` that some creations answer with instead of an object.

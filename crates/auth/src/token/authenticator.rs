@@ -16,6 +16,12 @@ pub fn bearer(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
+/// Does more than one space stand before a header's bearer token, so that [`bearer`] does not see it?
+pub fn is_behind_spaces(header: &str) -> bool {
+    let words: Vec<&str> = header.trim().splitn(3, ' ').collect();
+    matches!(words[..], [scheme, "", _] if scheme.eq_ignore_ascii_case("bearer"))
+}
+
 /// Whose token it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authenticated {

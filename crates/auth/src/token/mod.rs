@@ -12,7 +12,7 @@ mod openid;
 mod service_account;
 mod static_file;
 
-pub use authenticator::{Authenticated, TokenAuthenticator, TokenRefused, bearer};
+pub use authenticator::{Authenticated, TokenAuthenticator, TokenRefused, bearer, is_behind_spaces};
 pub use bootstrap::{BootstrapRefused, BootstrapToken};
 pub use jwt::JwtRefused;
 pub use legacy::secret_token;
