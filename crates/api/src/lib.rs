@@ -10,6 +10,7 @@ mod human;
 mod json;
 mod label_selector;
 mod list_options;
+pub mod managed;
 mod merge_patch;
 pub mod names;
 pub mod object;
