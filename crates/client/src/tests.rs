@@ -3,3 +3,4 @@
 mod following;
 mod requests;
 mod stage;
+mod streams;

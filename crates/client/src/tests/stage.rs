@@ -128,6 +128,11 @@ impl Stage {
         self.serve_on(server_address()).await
     }
 
+    /// The same with this handler.
+    pub(super) async fn serve_with(&self, handler: Arc<dyn Handler>) -> Task {
+        self.serve_by(handler, server_address()).await
+    }
+
     /// Another server of the same API, to which the client's computer redirects from now on.
     pub(super) async fn serve_instead(&self) -> Task {
         let to = SocketAddr::new(server_ip(), 7443);
@@ -137,6 +142,10 @@ impl Stage {
     }
 
     async fn serve_on(&self, address: SocketAddr) -> Task {
+        self.serve_by(Arc::clone(&self.api) as _, address).await
+    }
+
+    async fn serve_by(&self, handler: Arc<dyn Handler>, address: SocketAddr) -> Task {
         // One that was just dropped gives its address back when its task has ended.
         tokio::time::sleep(Duration::from_millis(10)).await;
         let profile = Profile {
@@ -149,7 +158,6 @@ impl Stage {
         let identity = self.authority.identity(&profile, &mut Entropy::from_key([2; 32]));
         let tls = TlsServer::new(identity).with_client_certificates();
         let listener = self.server.listen(&address.into()).await.unwrap();
-        let handler = Arc::clone(&self.api) as _;
         Server { host: Arc::clone(&self.server), listener, tls: Some(Arc::new(tls)), handler }.run()
     }
 
