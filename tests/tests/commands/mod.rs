@@ -62,7 +62,6 @@ fn help_tells_of_nothing_that_is_not_there() {
         "exec",
         "attach",
         "port-forward",
-        "ravelin up",
         "todo",
         "not yet",
         "coming",

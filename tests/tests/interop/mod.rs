@@ -1,6 +1,8 @@
 //! What ravelin writes, in the hands of real programs.
 
 mod pcap;
+pub mod rig;
+mod up;
 
 /// Is this program there? Under `CI` it must be.
 ///
