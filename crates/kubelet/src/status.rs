@@ -60,8 +60,12 @@ fn container(view: &ContainerView, state: &PodState) -> Value {
 }
 
 fn terminated(ended: &Terminated) -> Value {
-    json!({
+    let mut state = json!({
         "exitCode": ended.exit_code, "reason": ended.reason,
         "startedAt": time::format(ended.started), "finishedAt": time::format(ended.finished),
-    })
+    });
+    if !ended.message.is_empty() {
+        state["message"] = json!(ended.message);
+    }
+    state
 }

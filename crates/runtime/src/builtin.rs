@@ -1,17 +1,19 @@
 //! The runtime whose workloads are tasks of this process.
 
-use crate::ledger::Side;
-use crate::log::LogReader;
-use crate::workload::{self, Started};
+use crate::container::{self, Main, Place, environment};
+use crate::exec::Command;
+use crate::files::Files;
+use crate::ports;
+use crate::process::Surroundings;
 use crate::{
-    ContainerState, Ledger, LogOptions, LogStream, PodState, ProcessIo, Runtime, RuntimeError, Sandbox,
+    ContainerState, ContainerView, Ledger, LogOptions, LogStream, PodState, ProcessIo, Runtime, RuntimeError,
+    Sandbox,
 };
-use crate::{command, ports};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use ravelin_host::{BoxedStream, HostRef};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 /// Runs the built-in workloads. Its pods end when it is dropped.
@@ -30,9 +32,70 @@ struct Pods {
 
 struct RunningPod {
     sandbox: Sandbox,
-    state: PodState,
-    /// What keeps the containers running.
-    started: Vec<Started>,
+    files: Arc<Files>,
+    started: Timestamp,
+    containers: BTreeMap<String, Container>,
+}
+
+/// A container, whether it runs or not.
+enum Container {
+    Started(Main),
+    Waiting(ContainerState),
+}
+
+impl Container {
+    fn of(outcome: Result<Main, ContainerState>) -> Self {
+        outcome.map_or_else(Self::Waiting, Self::Started)
+    }
+
+    fn state(&self) -> ContainerState {
+        match self {
+            Self::Started(main) => main.state(),
+            Self::Waiting(state) => state.clone(),
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        match self {
+            Self::Started(main) => main.is_alive(),
+            Self::Waiting(_) => true,
+        }
+    }
+}
+
+impl RunningPod {
+    fn state(&self) -> PodState {
+        let states = self.containers.iter().map(|(name, container)| (name.clone(), container.state()));
+        PodState { started: self.started, containers: states.collect() }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.containers.values().all(Container::is_alive)
+    }
+
+    /// A container that runs.
+    fn main(&self, name: &str) -> Result<&Main, RuntimeError> {
+        match self.containers.get(name) {
+            Some(Container::Started(main)) if main.state().is_running() => Ok(main),
+            _ => Err(RuntimeError::NoSuchContainer(name.to_owned())),
+        }
+    }
+
+    fn view(&self, name: &str) -> Result<&ContainerView, RuntimeError> {
+        let view = self.sandbox.pod.containers.iter().find(|view| view.name == name);
+        view.ok_or_else(|| RuntimeError::NoSuchContainer(name.to_owned()))
+    }
+
+    fn surroundings(&self, view: &ContainerView) -> Arc<Surroundings> {
+        surroundings(&self.sandbox, &self.files, view)
+    }
+}
+
+fn surroundings(sandbox: &Sandbox, files: &Arc<Files>, view: &ContainerView) -> Arc<Surroundings> {
+    let words: Vec<&str> = view.command.iter().chain(&view.args).map(String::as_str).collect();
+    let command = if words.is_empty() { view.image_name().to_owned() } else { words.join(" ") };
+    let (host, pod) = (sandbox.host.clone(), sandbox.pod.clone());
+    Arc::new(Surroundings { host, pod, command, files: Arc::clone(files) })
 }
 
 impl Builtin {
@@ -43,17 +106,6 @@ impl Builtin {
 
     fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a container of a running pod has.
-    fn container(&self, uid: &str, container: &str) -> Result<(Sandbox, Arc<Ledger>), RuntimeError> {
-        let pods = self.pods();
-        let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-        if !pod.state.containers.contains_key(container) {
-            return Err(RuntimeError::NoSuchContainer(container.to_owned()));
-        }
-        let ledger = pods.ledgers.get(uid).expect("every pod gets a ledger before it runs");
-        Ok((pod.sandbox.clone(), Arc::clone(ledger)))
     }
 
     /// The ledger of the pod with this UID, also after its end.
@@ -69,6 +121,25 @@ impl Builtin {
     /// What a running pod was started from: its computer, files and environment.
     pub fn sandbox(&self, uid: &str) -> Option<Sandbox> {
         self.pods().running.get(uid).map(|pod| pod.sandbox.clone())
+    }
+
+    async fn started(
+        &self,
+        sandbox: &Sandbox,
+        (files, ledger): (&Arc<Files>, &Arc<Ledger>),
+        view: &ContainerView,
+    ) -> Container {
+        let around = surroundings(sandbox, files, view);
+        let place = Place { sandbox, around, ledger, changes: self.changes.clone() };
+        Container::of(container::start(place, view).await)
+    }
+}
+
+impl Pods {
+    /// A pod that runs, and its ledger.
+    fn pod(&self, uid: &str) -> Result<(&RunningPod, &Arc<Ledger>), RuntimeError> {
+        let pod = self.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        Ok((pod, self.ledgers.get(uid).expect("every pod gets a ledger before it runs")))
     }
 }
 
@@ -86,27 +157,56 @@ fn write(host: &HostRef, root: &str, files: &BTreeMap<String, Vec<u8>>) -> std::
 impl Runtime for Builtin {
     async fn run_pod(&self, sandbox: Sandbox) -> Result<PodState, RuntimeError> {
         let uid = sandbox.pod.uid.clone();
-        if let Some(state) = self.status(&uid).await.filter(PodState::is_ready) {
+        if let Some(state) = self.status(&uid).await.filter(PodState::is_started) {
             return Ok(state);
         }
-        // What half a pod still holds (ports above all) is let go before it starts again.
-        self.pods().running.remove(&uid);
         write(&sandbox.host, &sandbox.root, &sandbox.files)?;
+        // What half a pod still holds (ports above all) is let go before it starts again; of one that
+        // only waits for some of its containers, the others go on.
+        let before = self.pods().running.remove(&uid).filter(RunningPod::is_alive);
         let ledger = self.pods().ledgers.entry(uid.clone()).or_default().clone();
-        let mut state = PodState { started: sandbox.host.now(), containers: BTreeMap::new() };
-        let mut running = Vec::new();
-        for container in &sandbox.pod.containers {
-            let outcome = match workload::start(&sandbox, container, &ledger).await {
-                Ok(started) => {
-                    running.push(started);
-                    ContainerState::Running { started: sandbox.host.now() }
+        let (files, started, mut kept) = match before {
+            Some(pod) => (pod.files, pod.started, pod.containers),
+            None => {
+                let files = Files::new(sandbox.host.clone(), &sandbox.root, &sandbox.files);
+                (Arc::new(files), sandbox.host.now(), BTreeMap::new())
+            }
+        };
+        files.mount(&sandbox.files);
+        let mut containers = BTreeMap::new();
+        for view in &sandbox.pod.containers {
+            let container = match kept.remove(&view.name) {
+                Some(started @ Container::Started(_)) => started,
+                _ => {
+                    ledger.log(&view.name).go_on();
+                    self.started(&sandbox, (&files, &ledger), view).await
                 }
-                Err(refused) => refused,
             };
-            state.containers.insert(container.name.clone(), outcome);
+            containers.insert(view.name.clone(), container);
         }
-        let pod = RunningPod { sandbox, state: state.clone(), started: running };
+        let pod = RunningPod { sandbox, files, started, containers };
+        let state = pod.state();
         self.pods().running.insert(uid, pod);
+        Ok(state)
+    }
+
+    async fn restart(&self, uid: &str, container: &str) -> Result<ContainerState, RuntimeError> {
+        let (sandbox, files, view, ledger) = {
+            let mut pods = self.pods();
+            let ledger = Arc::clone(pods.pod(uid)?.1);
+            let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+            let view = pod.view(container)?.clone();
+            if pod.main(container).is_ok() {
+                return Ok(ContainerState::Running { started: pod.started });
+            }
+            (pod.sandbox.clone(), Arc::clone(&pod.files), view, ledger)
+        };
+        ledger.begin_log(container);
+        let started = self.started(&sandbox, (&files, &ledger), &view).await;
+        let state = started.state();
+        let mut pods = self.pods();
+        let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
+        pod.containers.insert(container.to_owned(), started);
         Ok(state)
     }
 
@@ -118,45 +218,37 @@ impl Runtime for Builtin {
         for name in pod.sandbox.files.keys().filter(|name| !files.contains_key(*name)) {
             host.disk().remove(&format!("{root}{name}"))?;
         }
+        pod.files.mount(files);
         pod.sandbox.files.clone_from(files);
         Ok(())
     }
 
     async fn stop_pod(&self, uid: &str) {
-        let Some(pod) = self.pods().running.remove(uid) else { return };
+        let mut pods = self.pods();
+        let Some(pod) = pods.running.remove(uid) else { return };
+        let ledger = pods.ledgers.get(uid).map(Arc::clone);
+        drop(pods);
         for name in pod.sandbox.files.keys() {
             // A file that stays is no reason to keep the pod.
             let _ = pod.sandbox.host.disk().remove(&format!("{}{name}", pod.sandbox.root));
+        }
+        pod.files.remove_written();
+        for (name, container) in pod.containers {
+            drop(container);
+            if let Some(ledger) = &ledger {
+                ledger.log(&name).end();
+            }
         }
     }
 
     async fn status(&self, uid: &str) -> Option<PodState> {
         let pods = self.pods();
         let pod = pods.running.get(uid)?;
-        pod.started.iter().all(Started::is_alive).then(|| pod.state.clone())
+        pod.is_alive().then(|| pod.state())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    async fn restart(&self, uid: &str, container: &str) -> Result<ContainerState, RuntimeError> {
-        let (sandbox, ledger) = self.container(uid, container)?;
-        let view = sandbox.pod.containers.iter().find(|view| view.name == container);
-        let view = view.ok_or_else(|| RuntimeError::NoSuchContainer(container.to_owned()))?;
-        ledger.begin_log(container);
-        let outcome = workload::start(&sandbox, view, &ledger).await;
-        let mut pods = self.pods();
-        let pod = pods.running.get_mut(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-        let state = match outcome {
-            Ok(started) => {
-                pod.started.push(started);
-                ContainerState::Running { started: sandbox.host.now() }
-            }
-            Err(refused) => refused,
-        };
-        pod.state.containers.insert(container.to_owned(), state.clone());
-        Ok(state)
     }
 
     async fn exec(
@@ -166,46 +258,55 @@ impl Runtime for Builtin {
         argv: &[String],
         io: ProcessIo,
     ) -> Result<i32, RuntimeError> {
-        let (sandbox, ledger) = self.container(uid, container)?;
-        let recording = ledger.begin_run(sandbox.host.now(), container, argv);
-        let recording = recording.ok_or(RuntimeError::TooManyCommands)?;
-        let output = command::run(&sandbox, argv);
-        recording.passed(Side::Stdout, &output.stdout);
-        recording.passed(Side::Stderr, &output.stderr);
-        for (bytes, writer) in [(&output.stdout, io.stdout), (&output.stderr, io.stderr)] {
-            if let Some(mut writer) = writer {
-                writer.write_all(bytes).await?;
-                writer.shutdown().await?;
+        let command = {
+            let pods = self.pods();
+            let (pod, ledger) = pods.pod(uid)?;
+            let (main, view) = (pod.main(container)?, pod.view(container)?);
+            let around = pod.surroundings(view);
+            let recording = ledger.begin_run(pod.sandbox.host.now(), container, argv);
+            let directory = if view.working_directory.is_empty() { "/" } else { &view.working_directory };
+            Command {
+                env: environment(&pod.sandbox, view, &around),
+                around,
+                directory: directory.to_owned(),
+                argv: argv.to_vec(),
+                recording: recording.ok_or(RuntimeError::TooManyCommands)?,
+                container: main.watch(),
             }
-        }
-        recording.ended(output.exit_code);
-        Ok(output.exit_code)
+        };
+        command.run(io).await
     }
 
     async fn attach(&self, uid: &str, container: &str, io: ProcessIo) -> Result<(), RuntimeError> {
-        let (_, ledger) = self.container(uid, container)?;
-        let log = ledger.log(container);
-        let mut reader = LogReader::following(&log, log.end_cursor());
-        let Some(mut stdout) = io.stdout else { return Ok(()) };
-        while let Some(piece) = reader.next().await {
-            stdout.write_all(&piece).await?;
-            stdout.flush().await?;
-        }
-        Ok(stdout.shutdown().await?)
+        let joined = {
+            let pods = self.pods();
+            let (pod, ledger) = pods.pod(uid)?;
+            pod.main(container)?.join(&ledger.log(container))
+        };
+        joined.run(io).await;
+        Ok(())
     }
 
     async fn port_forward(&self, uid: &str, port: u16) -> Result<BoxedStream, RuntimeError> {
-        let host = {
-            let pods = self.pods();
-            let pod = pods.running.get(uid).ok_or_else(|| RuntimeError::NoSuchPod(uid.to_owned()))?;
-            pod.sandbox.host.clone()
-        };
+        let host = self.pods().pod(uid)?.0.sandbox.host.clone();
         ports::connect(&host, uid, port).await
     }
 
-    async fn logs(&self, uid: &str, container: &str, options: &LogOptions) -> Result<LogStream, RuntimeError> {
-        let (sandbox, ledger) = self.container(uid, container)?;
-        let log = ledger.open_log(sandbox.host.now(), container, options);
-        log.ok_or_else(|| RuntimeError::NoPreviousContainer(container.to_owned()))
+    async fn logs(
+        &self,
+        uid: &str,
+        container: &str,
+        options: &LogOptions,
+    ) -> Result<LogStream, RuntimeError> {
+        let pods = self.pods();
+        let (pod, ledger) = pods.pod(uid)?;
+        let missing = || RuntimeError::NoSuchContainer(container.to_owned());
+        let held = pod.containers.get(container).ok_or_else(missing)?;
+        let log = ledger.open_log(pod.sandbox.host.now(), container, options);
+        match (log, held) {
+            (None, _) => Err(RuntimeError::NoPreviousContainer(container.to_owned())),
+            (Some(_), Container::Waiting(_)) if !options.previous => Err(missing()),
+            (Some(log), _) => Ok(log),
+        }
     }
 }

@@ -6,16 +6,24 @@
 //! or which path a request came by.
 
 mod builtin;
-mod command;
+mod container;
+mod exec;
+mod files;
 mod io;
 mod ledger;
 mod log;
 mod pod;
 mod ports;
+mod process;
+mod programs;
 mod runtime;
+mod shell;
+#[cfg(test)]
+mod stage;
 mod workload;
 
 pub use builtin::Builtin;
+pub use files::{MAX_FILE_BYTES, MAX_WRITTEN_BYTES, MAX_WRITTEN_FILES};
 pub use io::{BoxedReader, BoxedWriter, LogStream, ProcessIo};
 pub use ledger::{
     Answer, Ledger, MAX_RECORDED_BYTES, MAX_RECORDING_BYTES, MAX_SERVED, Ran, Received, RunOutput, Served,

@@ -5,7 +5,7 @@ mod reader;
 mod writer;
 
 pub use options::{LogOptions, LogSource};
-pub(crate) use reader::{Cursor, LogReader};
+pub(crate) use reader::LogReader;
 pub(crate) use writer::LineWriter;
 
 use bytes::Bytes;

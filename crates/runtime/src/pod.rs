@@ -34,6 +34,18 @@ pub struct ContainerView {
     pub ports: Vec<u16>,
     /// The environment variables that have a literal value.
     pub env: BTreeMap<String, String>,
+    /// What it is to run instead of what its image runs, and with which arguments.
+    pub command: Vec<String>,
+    /// The arguments.
+    pub args: Vec<String>,
+    /// The directory that it runs in; empty for the root.
+    pub working_directory: String,
+    /// Can its main process be written to?
+    pub stdin: bool,
+    /// Does its input end with the first who was attached?
+    pub stdin_once: bool,
+    /// Does it have a terminal?
+    pub tty: bool,
 }
 
 /// An object that is no pod.
@@ -84,12 +96,29 @@ impl ContainerView {
             let (name, value) = (variable["name"].as_str()?, variable["value"].as_str()?);
             Some((name.to_owned(), value.to_owned()))
         };
+        let words = |field: &str, fault| -> Result<Vec<String>, MalformedPod> {
+            let words = list(field).iter().map(|word| word.as_str().map(str::to_owned));
+            words.collect::<Option<_>>().ok_or(MalformedPod(fault))
+        };
+        let flag = |field: &str| container[field].as_bool().unwrap_or(false);
         Ok(Self {
+            command: words("command", "a container's command")?,
+            args: words("args", "a container's args")?,
+            working_directory: container["workingDir"].as_str().unwrap_or_default().to_owned(),
+            stdin: flag("stdin"),
+            stdin_once: flag("stdinOnce"),
+            tty: flag("tty"),
             name: text("name", "a container's name")?,
             image: text("image", "a container's image")?,
             ports: list("ports").iter().map(port).collect::<Result<_, _>>()?,
             env: list("env").iter().filter_map(variable).collect(),
         })
+    }
+
+    /// What it is told to run, with the variables that it names (`$(NAME)`); nothing where its image
+    /// decides. No image here has an entrypoint, so that `args` alone are a command.
+    pub fn argv(&self, env: &BTreeMap<String, String>) -> Vec<String> {
+        self.command.iter().chain(&self.args).map(|word| with_variables(word, env)).collect()
     }
 
     /// The image's name without registry digest and tag: `ravelin.test/http` of
@@ -100,6 +129,47 @@ impl ContainerView {
             // A colon before the last slash belongs to the registry's port.
             Some((before, tag)) if !tag.contains('/') => before,
             _ => name,
+        }
+    }
+}
+
+/// Puts values in for `$(NAME)`; `$$` is a dollar, and what is not known stays as it is
+/// (`third_party/forked/golang/expansion/expand.go`).
+fn with_variables(word: &str, env: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let name = rest.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        match name.and_then(|(name, after)| Some((env.get(name)?, after))) {
+            Some((value, after)) => {
+                out.push_str(value);
+                rest = after;
+            }
+            None => out.push('$'),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_variables_as_kubernetes_expands_them() {
+        let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        for (word, expected) in
+            [("x$(A)y", "x1y"), ("$(B)", "$(B)"), ("$$(A)", "$(A)"), ("$A", "$A"), ("$", "$"), ("$(A", "$(A")]
+        {
+            assert_eq!(with_variables(word, &env), expected, "{word}");
         }
     }
 }

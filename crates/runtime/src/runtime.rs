@@ -55,8 +55,10 @@ pub enum ContainerState {
 pub struct Terminated {
     /// The exit status of its main process.
     pub exit_code: i32,
-    /// `Completed` for 0, else `Error`.
+    /// `Completed` for 0, else `Error`; `StartError` where it could not even be started.
     pub reason: &'static str,
+    /// What went wrong there; else empty.
+    pub message: String,
     /// When it was started.
     pub started: Timestamp,
     /// When it ended.

@@ -6,6 +6,7 @@
 //! | `ravelin.test/https` | the same over TLS with a certificate of its own making (8443) |
 //! | `ravelin.test/web` | both, on its first two ports (8080 and 8443) |
 //! | `ravelin.test/logger` | writes a line at its start, and each `TICK_SECONDS` where that is set |
+//! | `ravelin.test/shell` | a shell, or whatever command its pod names |
 //! | `ravelin.test/forward` | passes every connection to its first port (8443) on to `TARGET` |
 //! | `ravelin.test/apiclient` | asks the apiserver for a ConfigMap of its namespace: once, or each `EVERY_SECONDS` where that is set |
 
@@ -86,9 +87,34 @@ pub(crate) async fn start(
             let forward = forward::start(&container, port(0, HTTPS_PORT)).await.map_err(failed)?;
             Ok(Started::serving(vec![forward]))
         }
-        other => Err(ContainerState::Waiting {
-            reason: "ErrImagePull",
-            message: format!("no such image here: {other:?}"),
-        }),
+        other => Err(no_such_image(other)),
     }
+}
+
+const SHELL: &str = "ravelin.test/shell";
+
+/// The images that there are.
+const IMAGES: [&str; 7] = [
+    "ravelin.test/http",
+    "ravelin.test/https",
+    "ravelin.test/web",
+    "ravelin.test/logger",
+    "ravelin.test/apiclient",
+    "ravelin.test/forward",
+    SHELL,
+];
+
+/// Is there an image of this name?
+pub(crate) fn exists(image: &str) -> bool {
+    IMAGES.contains(&image)
+}
+
+/// Does this image run a shell?
+pub(crate) fn is_shell(image: &str) -> bool {
+    image == SHELL
+}
+
+/// The state of a container whose image is not here.
+pub(crate) fn no_such_image(image: &str) -> ContainerState {
+    ContainerState::Waiting { reason: "ErrImagePull", message: format!("no such image here: {image:?}") }
 }
