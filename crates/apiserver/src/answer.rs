@@ -1,5 +1,6 @@
 //! Answers: objects, statuses and plain text as HTTP responses.
 
+use crate::audit::Shown;
 use crate::store::render;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
@@ -37,6 +38,7 @@ pub(crate) fn status(status: &Status) -> Response {
     if seconds > 0 {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    answer.extensions_mut().insert(Shown(Box::new(status.clone())));
     answer
 }
 

@@ -11,11 +11,11 @@ mod entry;
 use crate::server::Server;
 use bytes::Bytes;
 use entry::Entry;
-pub(crate) use entry::Outcome;
+pub(crate) use entry::{Outcome, Written};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use ravelin_api::RequestInfo;
+use ravelin_api::{RequestInfo, Status};
 use ravelin_host::{HostRef, field};
 use ravelin_transport::{Body, BoxError, PeerInfo, Response};
 use std::pin::Pin;
@@ -31,6 +31,10 @@ pub(crate) struct Annotation {
     pub(crate) key: &'static str,
     pub(crate) value: String,
 }
+
+/// The status that an answer without an error shows, as its extension.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(pub(crate) Box<Status>);
 
 /// Ends the entry of a request that was answered with a stream: once nobody holds it any more. A
 /// stream holds it as long as it lasts, and its answer bears it as an extension.
@@ -92,7 +96,8 @@ impl Audit {
             entry.annotate(annotation.key, annotation.value.clone());
         }
         let log = Log { host: server.host.clone(), path: config.path.clone() };
-        let status = entry::response_status(answer.status(), outcome);
+        let shown = answer.extensions().get::<Shown>().map(|shown| Outcome::Status(shown.0.clone()));
+        let status = entry::response_status(answer.status(), shown.as_ref().unwrap_or(outcome));
         if entry.user.is_none() {
             log.write(&entry.event("ResponseStarted", &status, server.host.now()));
             return answer;

@@ -6,7 +6,7 @@
 //! the same almighty user (`pkg/kubeapiserver/server/insecure_handler.go`).
 
 use crate::answer;
-use crate::audit::{self, Audit, Outcome};
+use crate::audit::{self, Audit, Outcome, Written};
 use crate::authenticate::authenticate;
 use crate::authorization::Authorization;
 use crate::front_proxy;
@@ -132,7 +132,10 @@ impl Chain {
         let user = self.user((&info, &mut head), peer, seen)?;
         seen.user.clone_from(&user.name);
         let permit = self.permit(user, (&info, &head.headers), seen)?;
+        let written = Written::default();
+        seen.audit.note(|entry| entry.writes(&written));
         let asked = Asked {
+            written,
             info,
             query,
             method: head.method,

@@ -1,5 +1,6 @@
 //! What every part of the server works with.
 
+use crate::audit::Written;
 use crate::authorization::{Authorization, Start};
 use crate::config::ApiserverConfig;
 use crate::impersonate::Modes;
@@ -104,6 +105,8 @@ pub(crate) struct Asked {
     pub(crate) body: Body,
     /// The connection, where an upgrade was asked for.
     pub(crate) upgrading: Option<Upgrading>,
+    /// What is told of the object in the body, once it was read.
+    pub(crate) written: Written,
 }
 
 impl Asked {

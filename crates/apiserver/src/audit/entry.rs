@@ -5,12 +5,13 @@ use crate::impersonate::Impersonated;
 use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use http::{StatusCode, Uri};
 use jiff::Timestamp;
-use ravelin_api::{RequestInfo, Status, time};
+use ravelin_api::{RequestInfo, Status, object, time};
 use ravelin_auth::UserInfo;
 use ravelin_transport::PeerInfo;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 /// The longest user agent that is kept whole (`maxUserAgentLength`).
 const MAX_USER_AGENT: usize = 1024;
@@ -23,6 +24,25 @@ pub(crate) enum Outcome {
     Status(Box<Status>),
 }
 
+/// What is told of the object that a request brings: its own name, namespace, uid and version, where the
+/// path says nothing of them (`LogRequestObject` of `apiserver/pkg/audit`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Written(Arc<OnceLock<[String; 4]>>);
+
+impl Written {
+    /// Remembers the object of a body.
+    pub(crate) fn remember(&self, given: &Value) {
+        let texts = [
+            object::namespace(given),
+            object::name(given),
+            object::uid(given),
+            object::resource_version(given),
+        ];
+        // The first counts; nobody reads a second.
+        let _ = self.0.set(texts.map(str::to_owned));
+    }
+}
+
 /// What is known of a request.
 pub(crate) struct Entry {
     id: String,
@@ -33,6 +53,7 @@ pub(crate) struct Entry {
     pub(super) lasts: bool,
     pub(super) user: Option<UserInfo>,
     info: Option<RequestInfo>,
+    written: Written,
     impersonated: Option<Impersonated>,
     annotations: BTreeMap<&'static str, String>,
 }
@@ -53,6 +74,7 @@ impl Entry {
             lasts: false,
             user: None,
             info: None,
+            written: Written::default(),
             impersonated: None,
             annotations: BTreeMap::new(),
         }
@@ -62,6 +84,11 @@ impl Entry {
     pub(crate) fn about(&mut self, info: &RequestInfo) {
         self.lasts = lasts(info);
         self.info = Some(info.clone());
+    }
+
+    /// Where it will be remembered what it writes.
+    pub(crate) fn writes(&mut self, written: &Written) {
+        self.written = written.clone();
     }
 
     /// Who makes it.
@@ -106,7 +133,7 @@ impl Entry {
         }
         event.unless_empty("userAgent", &self.agent);
         if let Some(info) = self.info.as_ref().filter(|info| info.is_resource_request) {
-            event.raw("objectRef", &object_ref(info));
+            event.raw("objectRef", &object_ref(info, &self.written));
         }
         event.raw("responseStatus", response_status);
         event.text("requestReceivedTimestamp", &time::format_micro(self.received));
@@ -147,11 +174,15 @@ fn user(user: &UserInfo) -> String {
     members.finish()
 }
 
-fn object_ref(info: &RequestInfo) -> String {
+fn object_ref(info: &RequestInfo, written: &Written) -> String {
+    let unwritten = Default::default();
+    let [namespace, name, uid, version] = written.0.get().unwrap_or(&unwritten);
+    let or = |path: &str, own: &str| if path.is_empty() { own.to_owned() } else { path.to_owned() };
     let mut members = Members::default();
-    members.unless_empty("resource", &info.resource).unless_empty("namespace", &info.namespace);
-    members.unless_empty("name", &info.name).unless_empty("apiGroup", &info.group);
-    members.unless_empty("apiVersion", &info.version).unless_empty("subresource", &info.subresource);
+    members.unless_empty("resource", &info.resource).unless_empty("namespace", &or(&info.namespace, namespace));
+    members.unless_empty("name", &or(&info.name, name)).unless_empty("uid", uid);
+    members.unless_empty("apiGroup", &info.group).unless_empty("apiVersion", &info.version);
+    members.unless_empty("resourceVersion", version).unless_empty("subresource", &info.subresource);
     members.finish()
 }
 

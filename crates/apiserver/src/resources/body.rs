@@ -98,6 +98,7 @@ pub(super) async fn read(asked: &mut Asked, kind: (&str, &str), options: &str) -
         }
         BodyForm::Protobuf => from_protobuf(&bytes, kind)?,
     };
+    asked.written.remember(&object);
     let warnings = if options.validation == Validation::Warn { findings } else { Vec::new() };
     Ok(Given { object, warnings, options })
 }

@@ -5,6 +5,7 @@ use super::patch::Patch;
 use super::{Target, metadata, services, strategy};
 use crate::admit::{self, Change, Operation};
 use crate::answer;
+use crate::audit::Shown;
 use crate::server::{Asked, Server};
 use crate::store::{Key, Step, StoreError};
 use http::StatusCode;
@@ -330,10 +331,13 @@ pub(super) fn unnamed(target: &Target) -> Status {
 
 /// The `Success` that some creations answer with instead of an object.
 pub(super) fn created() -> Response {
-    answer::object(
+    let mut answer = answer::object(
         StatusCode::CREATED,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
-    )
+    );
+    let shown = Status { code: 201, reason: None, message: String::new(), details: None };
+    answer.extensions_mut().insert(Shown(Box::new(shown)));
+    answer
 }
 
 /// 422 without a kind, as patches that lead nowhere are refused.

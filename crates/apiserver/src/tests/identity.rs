@@ -285,6 +285,10 @@ async fn the_audit_log_tells_who_did_what_and_no_secret() {
     assert_eq!(stage.send(&stage.admin(), impersonated).await.status(), 403);
     assert_eq!(stage.ask(&bob, "GET /version", None).await.0, 200);
     assert_eq!(stage.ask(&As::Token("sesame".to_owned()), "GET /version", None).await.0, 401);
+    let made = json!({"metadata": {"name": "told", "uid": "u"}});
+    let configmaps = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(stage.ask(&stage.admin(), &format!("POST {configmaps}"), Some(made)).await.0, 201);
+    assert_eq!(stage.ask(&stage.admin(), &format!("DELETE {configmaps}/told"), None).await.0, 200);
     let log = stage.api_host.disk().read("/var/log/audit.log").unwrap();
     let log = String::from_utf8(log).unwrap();
     assert!(!log.contains(&token) && !log.contains("sesame"), "{log}");
@@ -309,6 +313,17 @@ async fn the_audit_log_tells_who_did_what_and_no_secret() {
         json!({"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": ""})
     );
     assert_eq!(denied["requestReceivedTimestamp"], "2026-01-01T00:00:00.000000Z");
+    // Of a body its object's own name and version are told, and of an answer its status.
+    let issued_for = &lines[0]["objectRef"];
+    assert_eq!((&issued_for["name"], &issued_for["subresource"]), (&json!("bob"), &json!("token")));
+    let made = of("/api/v1/namespaces/default/configmaps")[0];
+    assert_eq!(
+        made["objectRef"],
+        json!({"resource": "configmaps", "namespace": "default", "name": "told", "uid": "u", "apiVersion": "v1"})
+    );
+    assert_eq!(made["responseStatus"], json!({"metadata": {}, "code": 201}));
+    let gone = &of("/api/v1/namespaces/default/configmaps/told")[0]["responseStatus"];
+    assert_eq!((&gone["status"], &gone["details"]["name"]), (&json!("Success"), &json!("told")));
     let watched: Vec<&Value> =
         of("/api/v1/pods?watch=1&timeoutSeconds=1").iter().map(|line| &line["stage"]).collect();
     assert_eq!(watched, ["ResponseStarted", "ResponseComplete"]);
