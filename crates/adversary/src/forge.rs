@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// What the attacker writes into whatever it changes, so that it can be found again.
 pub const MARK: &str = "altered-by-the-impostor";
 
+/// What stands in a command that a redirect asks for, so that it is known where it was executed.
+pub const REDIRECTED: &str = "redirected-by-the-impostor";
+
 /// What an impostor makes of the word `"secret"` in bytes whose length it cannot change.
 pub const RELABELLED: &str = "\"SECRET\"";
 

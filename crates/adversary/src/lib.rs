@@ -18,7 +18,7 @@ mod treasure;
 
 pub use attacker::{Attacker, Untouched};
 pub use field::{Field, Probe};
-pub use forge::{MARK, OWN_QUERY, REDIRECTED_LIMIT, RELABELLED};
+pub use forge::{MARK, OWN_QUERY, REDIRECTED, REDIRECTED_LIMIT, RELABELLED};
 pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
 pub use tactics::{Tactic, most_tactics, most_tactics_of_who_asks, tactics};

@@ -20,6 +20,12 @@ pub enum Path {
     UserToApiserver,
     /// The apiserver to a kubelet, for a container's log.
     KubeletLogs,
+    /// The same, for a command in a container.
+    KubeletExec,
+    /// The same, for a container's main process.
+    KubeletAttach,
+    /// The same, for a connection to a port of a pod.
+    KubeletPortForward,
     /// The apiserver to a server on a node's own address, in the clear.
     NodeHttp,
     /// The same over TLS.
@@ -77,6 +83,9 @@ impl Path {
             Self::ControllerToApiserver => "controller-to-apiserver",
             Self::UserToApiserver => "user-to-apiserver",
             Self::KubeletLogs => "apiserver-to-kubelet/logs",
+            Self::KubeletExec => "apiserver-to-kubelet/exec",
+            Self::KubeletAttach => "apiserver-to-kubelet/attach",
+            Self::KubeletPortForward => "apiserver-to-kubelet/port-forward",
             Self::NodeHttp => "apiserver-to-node/http",
             Self::NodeHttps => "apiserver-to-node/https",
             Self::PodHttp => "apiserver-to-pod/http",
@@ -94,6 +103,11 @@ impl Path {
     /// Does it lead from the control plane to the cluster, and so through the egress?
     pub fn uses_egress(self) -> bool {
         self >= Self::KubeletLogs && !self.is_asked_directly()
+    }
+
+    /// Does it lead to a kubelet's own endpoint?
+    pub fn leads_to_a_kubelet(self) -> bool {
+        (Self::KubeletLogs..=Self::KubeletPortForward).contains(&self)
     }
 
     /// Is it the attacker itself that asks?

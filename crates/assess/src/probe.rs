@@ -1,9 +1,13 @@
 //! One honest use of a path: how it is made, and what is seen of it from outside.
 
 mod api;
+mod attach;
 mod direct;
+mod exec;
 mod logs;
+mod port_forward;
 mod proxy;
+mod streams;
 
 use crate::path::Path;
 use crate::stage::Stage;
@@ -69,6 +73,9 @@ pub fn new<'a>(stage: &'a Stage, path: Path, secrets: &'a Secrets) -> Result<Box
         | Path::ControllerToApiserver
         | Path::UserToApiserver => Box::new(api::ApiProbe::new(stage, path, secrets)?),
         Path::KubeletLogs => Box::new(logs::LogsProbe::new(stage, secrets)?),
+        Path::KubeletExec => Box::new(exec::ExecProbe::new(stage, secrets)?),
+        Path::KubeletAttach => Box::new(attach::AttachProbe::new(stage, secrets)?),
+        Path::KubeletPortForward => Box::new(port_forward::PortForwardProbe::new(stage, secrets)?),
         Path::NodeHttp => Box::new(proxy::ProxyProbe::new(stage, (Through::Node, false), secrets)?),
         Path::NodeHttps => Box::new(proxy::ProxyProbe::new(stage, (Through::Node, true), secrets)?),
         Path::PodHttp => Box::new(proxy::ProxyProbe::new(stage, (Through::Pod, false), secrets)?),
@@ -110,7 +117,11 @@ fn refused(status: StatusCode, body: &[u8]) -> Handed {
         .ok()
         .and_then(|status| status["message"].as_str().map(str::to_owned))
         .unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
-    error(format!("{}: {message}", status.as_u16()))
+    refused_with(status.as_u16(), &message)
+}
+
+fn refused_with(code: u16, message: &str) -> Handed {
+    error(format!("{code}: {}", message.trim()))
 }
 
 fn error(text: String) -> Handed {

@@ -296,7 +296,7 @@ impl PathPlay<'_> {
         let kubelet = &self.plan.config.kubelet;
         // Inside a tunnel it is the node's SSH server that says so (RFC 4254 section 5.1).
         let refused = ["connection refused", "connect failed"].iter().any(|text| why.contains(text));
-        self.path == Path::KubeletLogs && !kubelet.enable_server && refused
+        self.path.leads_to_a_kubelet() && !kubelet.enable_server && refused
     }
 
     /// Waits for a slot of this path and starts its cell.

@@ -8,7 +8,7 @@ use crate::layout::{Layout, NodePlace};
 use crate::member::{Components, Member};
 use crate::ports::Ports;
 use ravelin_apiserver::{Key, Store};
-use ravelin_client::{Client, ClientConfig, Credential};
+use ravelin_client::{Carrier, Client, ClientConfig, Credential};
 use ravelin_host::HostRef;
 use ravelin_kubelet as kubelet;
 use ravelin_pki::{Identity, San, SigningRequest, Subject};
@@ -105,6 +105,8 @@ pub(crate) struct Facts {
     pub(crate) controller_manager: ClientConfig,
     pub(crate) user: ClientConfig,
     pub(crate) ports: Ports,
+    /// What a kubectl of the cluster's version asks for first.
+    pub(crate) kubectl_carrier: Carrier,
 }
 
 impl Cluster {
@@ -182,6 +184,11 @@ impl Cluster {
     /// What the apiserver is called at kubelets.
     pub fn kubelet_client_subject(&self) -> Subject {
         self.facts.kubelet_client_subject.clone()
+    }
+
+    /// What a `kubectl` of the cluster's version has exec, attach and port-forward carried by first.
+    pub fn kubectl_carrier(&self) -> Carrier {
+        self.facts.kubectl_carrier
     }
 
     /// Starts a node's components anew, after its machine crashed and is back.

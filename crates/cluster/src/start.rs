@@ -5,7 +5,7 @@ use crate::credentials::{self, Bootstrap, FrontProxies};
 use crate::layout::Layout;
 use crate::material::Material;
 use crate::ports::Ports;
-use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
+use ravelin_client::{Carrier, Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
 use ravelin_pki::{San, ServerTrust, Subject};
 use ravelin_tunnel::SshKey;
@@ -125,6 +125,10 @@ impl<'a> Setup<'a> {
             controller_manager: self.client("system:kube-controller-manager", &[]),
             user: self.client("kubernetes-admin", &["system:masters"]),
             ports: Ports::of(self.config, self.layout),
+            kubectl_carrier: match self.config.version.major_minor() >= (1, 31) {
+                true => Carrier::WebSocket,
+                false => Carrier::Spdy,
+            },
         }
     }
 

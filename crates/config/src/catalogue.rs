@@ -169,6 +169,21 @@ pub(crate) mod paths {
         &["*-to-apiserver", "node-bootstrap", "apiserver-to-kubelet/*", "direct-to-kubelet"];
     /// Whatever the apiserver asks.
     pub(crate) const FROM_API: &[&str] = &["apiserver-to-*"];
+    /// What runs in streams between apiserver and kubelet.
+    pub(crate) const STREAMS: &[&str] = &[
+        "apiserver-to-kubelet/exec",
+        "apiserver-to-kubelet/attach",
+        "apiserver-to-kubelet/port-forward",
+    ];
+    /// The same, and upgrades through the apiserver's proxies.
+    pub(crate) const UPGRADES: &[&str] = &[
+        "apiserver-to-kubelet/exec",
+        "apiserver-to-kubelet/attach",
+        "apiserver-to-kubelet/port-forward",
+        "apiserver-to-node/*",
+        "apiserver-to-pod/*",
+        "apiserver-to-service/*",
+    ];
     /// Whatever asks a kubelet.
     pub(crate) const KUBELET: &[&str] =
         &["apiserver-to-kubelet/*", "direct-to-kubelet", "direct-to-kubelet-read-only"];

@@ -17,6 +17,15 @@ pub(crate) fn path(name: &str) -> Option<&'static str> {
         "apiserver-to-kubelet/logs" => {
             "The apiserver asks a node's kubelet for a container's log (kubectl logs)."
         }
+        "apiserver-to-kubelet/exec" => {
+            "The apiserver has a node's kubelet run a command in a container (kubectl exec, kubectl cp)."
+        }
+        "apiserver-to-kubelet/attach" => {
+            "The apiserver has a node's kubelet join a container's main process (kubectl attach)."
+        }
+        "apiserver-to-kubelet/port-forward" => {
+            "The apiserver has a node's kubelet connect to a port of a pod (kubectl port-forward)."
+        }
         "apiserver-to-node/http" => "The apiserver passes a request on to a server on a node, in plain HTTP.",
         "apiserver-to-node/https" => "The apiserver passes a request on to a server on a node, over TLS.",
         "apiserver-to-pod/http" => "The apiserver passes a request on to a server in a pod, in plain HTTP.",

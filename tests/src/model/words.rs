@@ -50,6 +50,12 @@ words! {
         UserToApiserver = "user-to-apiserver",
         /// The apiserver to a kubelet, for a log.
         KubeletLogs = "apiserver-to-kubelet/logs",
+        /// The same, for a command.
+        KubeletExec = "apiserver-to-kubelet/exec",
+        /// The same, for a container's main process.
+        KubeletAttach = "apiserver-to-kubelet/attach",
+        /// The same, for a port of a pod.
+        KubeletPortForward = "apiserver-to-kubelet/port-forward",
         /// The apiserver to a server on a node.
         NodeHttp = "apiserver-to-node/http",
         /// The same over TLS.

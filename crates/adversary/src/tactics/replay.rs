@@ -91,7 +91,7 @@ fn judge(notes: &Notes<'_>, flow: &str, session: &TlsSession) {
     let granted = exchanges(&session.client, &session.server)
         .into_iter()
         .filter_map(|exchange| exchange.response)
-        .any(|response| matches!(response.start, StartLine::Response { status: 200..300 }));
+        .any(|response| matches!(response.start, StartLine::Response { status: 101 | 200..300 }));
     if granted {
         let text = "had the client's recorded request executed again";
         notes.gained(flow, GainKind::ExecutedAsClient, text);

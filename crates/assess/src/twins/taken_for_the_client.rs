@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What broke because a kubelet served requests as its client that its client did not make.
 pub(super) fn broken(run: &UnitRun) -> BTreeSet<(Path, &'static str, Property)> {
     let mut found = BTreeSet::new();
-    let logs: Vec<_> = run.paths.iter().filter(|path| path.path == Path::KubeletLogs).collect();
-    if logs.is_empty() {
+    let at_kubelets: Vec<_> = run.paths.iter().filter(|path| path.path.leads_to_a_kubelet()).collect();
+    if at_kubelets.is_empty() {
         return found;
     }
     let served = served_by_cell(run);
-    for path in logs {
+    for path in at_kubelets {
         let count = |cell: &str| served.get(&format!("{}/{cell}", path.path)).cloned().unwrap_or_default();
         let Some((client, honest)) = count("baseline").into_iter().next() else { continue };
         for round in &path.rounds {
@@ -35,7 +35,10 @@ pub(super) fn broken(run: &UnitRun) -> BTreeSet<(Path, &'static str, Property)> 
     found
 }
 
-/// How many container logs the kubelets served to whom, by the part of the simulation.
+/// What of a kubelet reaches into containers.
+const REACHES_IN: [&str; 5] = ["/containerLogs/", "/exec/", "/run/", "/attach/", "/portForward/"];
+
+/// How often the kubelets let whom reach into containers, by the part of the simulation.
 fn served_by_cell(run: &UnitRun) -> BTreeMap<String, BTreeMap<String, usize>> {
     let mut served: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut cell = String::new();
@@ -46,7 +49,9 @@ fn served_by_cell(run: &UnitRun) -> BTreeMap<String, BTreeMap<String, usize>> {
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         if event["kind"] == "cell" {
             cell = text("name");
-        } else if text("code") == "200" && text("path").starts_with("/containerLogs/") {
+        } else if ["101", "200"].contains(&text("code").as_str())
+            && REACHES_IN.iter().any(|prefix| text("path").starts_with(prefix))
+        {
             *served.entry(cell.clone()).or_default().entry(text("user")).or_default() += 1;
         }
     }

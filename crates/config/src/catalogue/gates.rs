@@ -63,28 +63,38 @@ const UNKNOWN: &[(&[&str], &[&str])] = &[
     (
         paths::FROM_API,
         &[
-            "AllowInsecureBackendProxy",
-            "AuthorizePodWebsocketUpgradeCreatePermission",
             "KonnectivityClient",
-            "PortForwardWebsockets",
             "ProxyTerminatingEndpoints",
-            "StreamingProxyRedirects",
-            "TranslateStreamCloseWebsocketRequests",
-            "ValidateProxyRedirects",
         ],
+    ),
+    (
+        &["apiserver-to-kubelet/logs"],
+        &["AllowInsecureBackendProxy", "PodLogsQuerySplitStreams"],
+    ),
+    (
+        paths::STREAMS,
+        &[
+            "AuthorizePodWebsocketUpgradeCreatePermission",
+            "ExtendWebSocketsToKubelet",
+            "PortForwardWebsockets",
+            "TranslateStreamCloseWebsocketRequests",
+        ],
+    ),
+    (
+        // `UpgradeAwareHandler` reads them wherever it serves (apiserver/pkg/registry/generic/rest).
+        paths::UPGRADES,
+        &["StreamingProxyRedirects", "ValidateProxyRedirects"],
     ),
     (
         paths::KUBELET,
         &[
             "DynamicKubeletConfig",
-            "ExtendWebSocketsToKubelet",
             "KubeletFineGrainedAuthz",
             "KubeletInUserNamespace",
             "NodeLogQuery",
             "ReloadKubeletServerCertificateFile",
             "ReloadKubeletClientCAFile",
             "ContainerCheckpoint",
-            "PodLogsQuerySplitStreams",
         ],
     ),
     (

@@ -81,7 +81,7 @@ pub(super) const FLAGS: &[Section] = &[
     },
     Section {
         effect: Effect::Unknown {
-            paths: &["apiserver-to-kubelet/*"],
+            paths: paths::STREAMS,
             why: "streams by a redirect to the runtime",
             unless: &["false"],
         },
