@@ -2,29 +2,20 @@
 
 use crate::layout::NodePlace;
 use crate::member::{Components, Member, MemberPlan};
+use crate::settings::{self, KubeletParts};
 use crate::start::Setup;
-use ravelin_client::{Client, ClientConfig, Credential, TokenSource, Watches};
+use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config as config;
 use ravelin_host::HostRef;
-use ravelin_kubelet::{
-    ApiserverTarget, Authentication, Authorization, Caches, KubeletConfig, Serving, Taint,
-};
+use ravelin_kubelet::{ApiserverTarget, KubeletConfig, Serving};
 use ravelin_pki::{Identity, San};
-use ravelin_runtime::Builtin;
 use ravelin_tunnel::{SshKey, SshNodeConfig, SshPublicKey};
 use serde_json::json;
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Where a service proxy that runs in a pod has its token.
 pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// How often kubelets write their status where nothing changed (`nodeStatusReportFrequency`).
-const STATUS_REPORT_INTERVAL: Duration = Duration::from_secs(300);
-/// How often running pods are given what their volumes hold by then: as old as Kubernetes lets a
-/// kubelet's copies become in large clusters (`pkg/controller/ttl`).
-const SYNC_INTERVAL: Duration = Duration::from_secs(300);
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 
@@ -47,70 +38,39 @@ impl Setup<'_> {
     }
 
     fn kubelet_config(&mut self, place: &NodePlace) -> KubeletConfig {
-        let kubelet = &self.config.kubelet;
         let node = &place.machine.name;
         let names = vec![San::Ip(place.machine.address), San::Dns(node.clone())];
         let token = self.bootstrap.token().map(str::to_owned);
         let identity =
             token.is_none().then(|| self.material.client(&format!("system:node:{node}"), &["system:nodes"]));
-        let lease_seconds = kubelet.node_lease_duration_s;
-        let is_rogue = self.layout.rogue().is_some_and(|rogue| self.layout.members()[rogue] == *place);
-        KubeletConfig {
-            node_name: node.clone(),
-            addresses: vec![place.machine.address],
-            labels: [("kubernetes.io/hostname".to_owned(), node.clone())].into(),
-            taints: kubelet.register_with_taints.iter().map(taint).collect(),
-            register_node: kubelet.register_node,
-            apiserver: ApiserverTarget {
-                address: self.base.server,
-                server_name: self.base.server_name.clone(),
-                trust: self.base.trust.clone(),
-            },
-            bootstrap_token: token,
-            client_identity: identity,
-            rotate_certificates: kubelet.rotate_certificates,
-            serving: match &kubelet.serving {
-                config::KubeletServing::SelfSigned => Serving::SelfSigned,
-                config::KubeletServing::Bootstrap => Serving::Bootstrap,
-                config::KubeletServing::Files(_) => {
-                    Serving::Given(self.material.kubelet_serving(node, names))
-                }
-            },
-            enable_server: kubelet.enable_server,
-            debugging_handlers: kubelet.enable_debugging_handlers,
-            // An address of a machine's own in a file is another one on every node.
-            address: match kubelet.address {
-                given if given.is_unspecified() || given.is_loopback() => given,
-                _ => place.machine.address,
-            },
-            port: kubelet.port,
-            read_only_port: kubelet.read_only_port,
-            authentication: Authentication {
-                anonymous: kubelet.anonymous_auth,
-                webhook: kubelet.webhook_authentication,
+        let mut kubelet = settings::kubelet(
+            self.config,
+            KubeletParts {
+                node_name: node.clone(),
+                address: place.machine.address,
+                apiserver: ApiserverTarget {
+                    address: self.base.server,
+                    server_name: self.base.server_name.clone(),
+                    trust: self.base.trust.clone(),
+                },
+                bootstrap_token: token,
+                client_identity: identity,
+                serving: match &self.config.kubelet.serving {
+                    config::KubeletServing::SelfSigned => Serving::SelfSigned,
+                    config::KubeletServing::Bootstrap => Serving::Bootstrap,
+                    config::KubeletServing::Files(_) => {
+                        Serving::Given(self.material.kubelet_serving(node, names))
+                    }
+                },
                 client_ca: self.material.kubelet_client_anchors(),
+                pod_cidr: Some(place.pod_cidr),
             },
-            authorization: match kubelet.authorization {
-                config::KubeletAuthorization::AlwaysAllow => Authorization::AlwaysAllow,
-                config::KubeletAuthorization::Webhook => Authorization::Webhook,
-            },
-            caches: Caches {
-                token: Duration::from_secs(kubelet.webhook_caches.token_s),
-                authorized: Duration::from_secs(kubelet.webhook_caches.authorized_s),
-                unauthorized: Duration::from_secs(kubelet.webhook_caches.unauthorized_s),
-            },
-            pod_cidr: Some(place.pod_cidr),
-            version: format!("v{}.0", self.config.version),
-            lease_renew_interval: Duration::from_secs(u64::from(lease_seconds.max(4)) / 4),
-            lease_duration_seconds: lease_seconds,
+        );
+        if self.layout.rogue().is_some_and(|rogue| self.layout.members()[rogue] == *place) {
             // What is said of a node and of its pods that the attacker owns, the attacker says.
-            status_update_interval: (!is_rogue)
-                .then(|| Duration::from_secs(kubelet.node_status_update_frequency_s)),
-            status_report_interval: STATUS_REPORT_INTERVAL,
-            sync_interval: Some(SYNC_INTERVAL),
-            watches: Watches::USUAL,
-            runtime: Arc::new(Builtin::new()),
+            kubelet.status_update_interval = None;
         }
+        kubelet
     }
 
     /// The service proxy's way to the apiserver: a certificate where its kubeconfig is a file of
@@ -154,13 +114,5 @@ impl Setup<'_> {
             user: user.clone(),
             authorized_keys: vec![key],
         })
-    }
-}
-
-fn taint(given: &config::Taint) -> Taint {
-    Taint {
-        key: given.key.clone(),
-        value: Some(given.value.clone()).filter(|value| !value.is_empty()),
-        effect: given.effect.clone(),
     }
 }

@@ -85,11 +85,6 @@ impl Access {
     }
 
     fn is_fine_grained(&self) -> bool {
-        let version = self.shared.config.version.trim_start_matches('v');
-        let mut numbers = version.split('.').map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => kubelet::is_fine_grained((major, minor)),
-            _ => false,
-        }
+        kubelet::is_fine_grained(self.shared.version())
     }
 }

@@ -35,6 +35,9 @@ pub struct KubeletConfig {
     pub enable_server: bool,
     /// Does it serve logs and whatever else reaches into containers (`enableDebuggingHandlers`)?
     pub debugging_handlers: bool,
+    /// How long nothing may pass over the connection of an exec, an attach or a port-forward
+    /// (`streamingConnectionIdleTimeout`; 4 h). Zero: for ever.
+    pub streaming_idle_timeout: Duration,
     /// The address that its ports listen on.
     pub address: IpAddr,
     /// The port of its HTTPS endpoint (`port`; 10250).

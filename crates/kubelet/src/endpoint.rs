@@ -8,6 +8,7 @@ mod log;
 mod pages;
 mod routes;
 mod run;
+mod streaming;
 
 use crate::access::{Access, Allowed};
 use crate::journal::Answered;
@@ -19,11 +20,13 @@ use ravelin_host::field;
 use ravelin_transport::{Handler, PeerInfo, Request, Response};
 use routes::Route;
 use std::sync::Arc;
+use streaming::{Call, Streams};
 
 /// The HTTPS endpoint.
 pub(crate) struct Endpoint {
     shared: Arc<Shared>,
     access: Access,
+    streams: Streams,
 }
 
 /// The port without authentication.
@@ -58,7 +61,7 @@ impl Asked {
 
 impl Endpoint {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { access: Access::new(Arc::clone(&shared)), shared }
+        Self { access: Access::new(Arc::clone(&shared)), streams: Streams::default(), shared }
     }
 
     /// The route of a path, as far as the configuration has it.
@@ -98,6 +101,18 @@ impl Endpoint {
                 log::serve(&self.shared, (namespace, pod, container), asked.query()).await
             }
             Route::Run { .. } if asked.method == Method::POST => run::run(&self.shared, route, request).await,
+            Route::Exec(inside) if is_streamed(&asked.method) => {
+                let asked = (asked.user.as_deref().unwrap_or_default(), request);
+                either(self.streams.remote(&self.shared, (Call::Exec, inside), asked).await)
+            }
+            Route::Attach(inside) if is_streamed(&asked.method) => {
+                let asked = (asked.user.as_deref().unwrap_or_default(), request);
+                either(self.streams.remote(&self.shared, (Call::Attach, inside), asked).await)
+            }
+            Route::PortForward { namespace, pod, uid } if is_streamed(&asked.method) => {
+                let asked = (asked.user.as_deref().unwrap_or_default(), request);
+                either(self.streams.forward(&self.shared, (namespace, pod, uid), asked).await)
+            }
             Route::Verbosity if asked.method == Method::PUT => pages::set_verbosity(request).await,
             route => pages::answer(&self.shared, route, (&asked.method, asked.query())),
         }
@@ -127,6 +142,15 @@ impl Handler for ReadOnly {
         };
         finish(&self.0, asked, answer)
     }
+}
+
+/// What streams are asked for by: a WebSocket comes by GET.
+fn is_streamed(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::POST)
+}
+
+fn either(answer: Result<Answer, Answer>) -> Answer {
+    answer.unwrap_or_else(|refusal| refusal)
 }
 
 /// Writes an answer down and sends it.

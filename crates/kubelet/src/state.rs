@@ -49,6 +49,16 @@ impl Shared {
         }
     }
 
+    /// Its version: major, minor. One that cannot be read is the oldest.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        let version = self.config.version.trim_start_matches('v');
+        let mut numbers = version.split('.').map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => (0, 0),
+        }
+    }
+
     /// Why it has not joined yet, as far as it was told.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()

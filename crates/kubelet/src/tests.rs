@@ -7,3 +7,4 @@ mod pages;
 mod pods;
 mod renewing;
 mod stage;
+mod streams;

@@ -46,11 +46,7 @@ pub(super) async fn serve(
 }
 
 /// Why there is no log (`validateContainerLogStatus` of `pkg/kubelet/kubelet_pods.go`).
-fn why_none(
-    (pod, container): (&str, &str),
-    error: &RuntimeError,
-    state: Option<&ContainerState>,
-) -> String {
+fn why_none((pod, container): (&str, &str), error: &RuntimeError, state: Option<&ContainerState>) -> String {
     if let RuntimeError::NoPreviousContainer(_) = error {
         return format!("previous terminated container {container:?} in pod {pod:?} not found");
     }

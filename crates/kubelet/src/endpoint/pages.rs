@@ -202,6 +202,7 @@ fn configuration(shared: &Shared) -> Value {
             },
         },
         "enableDebuggingHandlers": config.debugging_handlers,
+        "streamingConnectionIdleTimeout": seconds(config.streaming_idle_timeout),
         "nodeLeaseDurationSeconds": config.lease_duration_seconds,
         "nodeStatusUpdateFrequency": config.status_update_interval.map(seconds),
         "nodeStatusReportFrequency": seconds(config.status_report_interval),

@@ -110,6 +110,7 @@ impl Stage {
             serving: Serving::SelfSigned,
             enable_server: true,
             debugging_handlers: true,
+            streaming_idle_timeout: Duration::from_secs(4 * 3600),
             address: NODE.into(),
             port: 10250,
             read_only_port: None,

@@ -1,0 +1,123 @@
+//! Port-forward over the channels of a WebSocket (`portforward/websocket.go`): the ports stand in
+//! the query, and each has one connection, with a channel for its bytes and one for what went wrong.
+
+use super::forward::copy;
+use ravelin_host::{BoxedStream, HostRef, Task};
+use ravelin_runtime::Runtime;
+use ravelin_transport::streams::{Kind, WebSocket, WebSocketReceiver, WebSocketSender};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+
+/// What a channel holds at most, in bytes, in either direction.
+const HELD_BYTES: usize = 32 * 1024;
+/// How many messages may wait to be sent.
+const MAX_WAITING: usize = 8;
+/// All is well (RFC 6455 section 7.4.1).
+const NORMAL: u16 = 1000;
+
+/// Forwards one connection to each port until all have ended, or the client's has.
+pub(super) async fn serve(
+    (host, runtime): (HostRef, Arc<dyn Runtime>),
+    stream: BoxedStream,
+    uid: String,
+    ports: Vec<u16>,
+) {
+    let (mut sender, receiver) = WebSocket::server(&host, stream).into_split();
+    let (outgoing, mut to_send) = mpsc::channel::<(u8, Vec<u8>)>(MAX_WAITING);
+    let mut inputs = Vec::new();
+    // They end with this connection.
+    let mut forwarding: Vec<Task> = Vec::new();
+    for (index, port) in ports.into_iter().enumerate() {
+        let Ok(data) = u8::try_from(index * 2) else { return };
+        for channel in [data, data + 1] {
+            if send(&mut sender, (channel, &port.to_le_bytes())).await.is_err() {
+                return;
+            }
+        }
+        let (near, far) = tokio::io::duplex(HELD_BYTES);
+        let (output, input) = tokio::io::split(near);
+        inputs.push(Some(input));
+        let port = Port { runtime: Arc::clone(&runtime), uid: uid.clone(), port, data };
+        let forwarded = port.forward(far, output, outgoing.clone());
+        forwarding.push(host.spawn("kubelet.forward", Box::pin(forwarded)));
+    }
+    drop(outgoing);
+    let sending = async {
+        while let Some((channel, bytes)) = to_send.recv().await {
+            if send(&mut sender, (channel, &bytes)).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = sending => {}
+        () = receive(receiver, inputs) => return,
+    }
+    sender.close(NORMAL).await;
+}
+
+async fn send(
+    sender: &mut WebSocketSender,
+    (channel, bytes): (u8, &[u8]),
+) -> Result<(), ravelin_transport::streams::StreamError> {
+    let message = [&[channel], bytes].concat();
+    sender.send(Kind::Binary, &message).await
+}
+
+/// Gives each port what comes for it, until nothing comes any more. One that takes nothing holds up the
+/// others: there is one connection for all.
+async fn receive(mut receiver: WebSocketReceiver, mut inputs: Vec<Option<WriteHalf<DuplexStream>>>) {
+    while let Ok(Some(message)) = receiver.receive().await {
+        let Some((channel, bytes)) = message.bytes.split_first() else { continue };
+        // What comes on a channel for errors is for nobody.
+        let Some(slot) = inputs.get_mut(usize::from(channel / 2)).filter(|_| channel % 2 == 0) else {
+            continue;
+        };
+        if let Some(input) = slot
+            && input.write_all(bytes).await.is_err()
+        {
+            *slot = None;
+        }
+    }
+}
+
+/// One forwarded port.
+struct Port {
+    runtime: Arc<dyn Runtime>,
+    uid: String,
+    port: u16,
+    data: u8,
+}
+
+impl Port {
+    async fn forward(
+        self,
+        far: DuplexStream,
+        mut output: ReadHalf<DuplexStream>,
+        outgoing: mpsc::Sender<(u8, Vec<u8>)>,
+    ) {
+        let sending = async {
+            let mut held = vec![0; HELD_BYTES];
+            while let Ok(count @ 1..) = output.read(&mut held).await {
+                if outgoing.send((self.data, held[..count].to_vec())).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let forwarding = async {
+            let (reader, writer) = tokio::io::split(far);
+            let pod = self.runtime.port_forward(&self.uid, self.port).await;
+            let pod = pod.map_err(|error| error.to_string())?;
+            copy((Box::new(reader), Box::new(writer)), pod).await.map_err(|error| error.to_string())
+        };
+        let ((), ended) = tokio::join!(biased; sending, forwarding);
+        if let Err(why) = ended {
+            let Self { uid, port, data, .. } = self;
+            let text = format!("error forwarding port {port} to pod {uid}, uid : {why}");
+            // A client that went away does not hear it.
+            let _ = outgoing.send((data + 1, text.into_bytes())).await;
+        }
+    }
+}
