@@ -296,7 +296,8 @@ impl Session for Connection {
 
     fn reset(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if !stream.reset && !(stream.ended && stream.finished) && !self.ended {
+        let over = stream.reset || self.ended || (stream.ended && stream.finished);
+        if !over {
             frame::rst_stream(&mut self.unsent, id, status::CANCEL);
         }
         stream.reset = true;

@@ -19,7 +19,7 @@ pub struct Message {
     pub bytes: Bytes,
 }
 
-/// A session of messages. It is one stream, number 0, which [`Messages::next`] reads and
+/// A session of messages. It is one stream, number 0, which [`Messages::take_message`] reads and
 /// [`Messages::send`] writes.
 #[derive(Debug)]
 pub struct Messages {
@@ -45,7 +45,7 @@ impl Messages {
     }
 
     /// The next message that was received whole.
-    pub fn next(&mut self) -> Option<Message> {
+    pub fn take_message(&mut self) -> Option<Message> {
         let message = self.queue.pop_front()?;
         self.queued_bytes -= message.bytes.len();
         Some(message)
@@ -117,7 +117,7 @@ impl Session for Messages {
         if std::mem::take(&mut self.touched) { vec![0] } else { Vec::new() }
     }
 
-    /// Messages are read whole, by [`Messages::next`].
+    /// Messages are read whole, by [`Messages::take_message`].
     fn read(&mut self, _stream: u32, _into: &mut [u8]) -> Reading {
         Reading::Broken
     }
