@@ -26,7 +26,7 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
         return Ok(answer);
     }
     if asked.info.verb == "get"
-        && let Some(answer) = openapi::serve(path)
+        && let Some(answer) = openapi::serve(path, &asked.headers)
     {
         return Ok(answer);
     }

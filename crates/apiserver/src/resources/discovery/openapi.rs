@@ -1,10 +1,13 @@
-//! `/openapi/v3`: which documents there are, and each of them (KEP-2896). There is no `/openapi/v2`:
-//! clients that know both ask for it only where v3 is missing.
+//! `/openapi/v3`: which documents there are, and each of them (KEP-2896).
+//!
+//! `/openapi/v2` is there for kubectl up to 1.28, which fails without it, and describes nothing: what
+//! such a client finds undescribed it knows by itself, or asks v3.
 
 use super::listed::{GROUPS, group_name};
 use crate::answer;
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ravelin_api::{openapi_v3, render};
 use ravelin_transport::Response;
 use serde_json::{Map, Value, json};
@@ -12,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 const ROOT: &str = "/openapi/v3";
+const V2: &str = "/openapi/v2";
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The documents by path below the root, rendered once: they are the same for every server.
 static DOCUMENTS: LazyLock<BTreeMap<String, Bytes>> = LazyLock::new(|| {
@@ -24,13 +29,16 @@ static DOCUMENTS: LazyLock<BTreeMap<String, Bytes>> = LazyLock::new(|| {
     documents.collect()
 });
 
-/// The root's path.
+/// The roots' paths.
 pub(super) fn paths() -> impl Iterator<Item = String> {
-    [ROOT.to_owned()].into_iter()
+    [V2, ROOT].map(str::to_owned).into_iter()
 }
 
-/// Answers for a path below the root; `None` for other paths.
-pub(super) fn serve(path: &str) -> Option<Response> {
+/// Answers for these paths and those below; `None` for other paths.
+pub(super) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
+    if path == V2 {
+        return Some(undescribed(headers));
+    }
     let below = path.strip_prefix(ROOT)?;
     match below.strip_prefix('/') {
         None if below.is_empty() => Some(answer::object(StatusCode::OK, &index())),
@@ -41,6 +49,20 @@ pub(super) fn serve(path: &str) -> Option<Response> {
             Some(answer::json(StatusCode::OK, document.clone()))
         }
     }
+}
+
+/// The document of v2: a swagger, a title, a version.
+fn undescribed(headers: &HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if !accept.contains(V2_PROTOBUF) {
+        let info = json!({"title": "Kubernetes", "version": "v1"});
+        return answer::object(StatusCode::OK, &json!({"swagger": "2.0", "info": info, "paths": {}}));
+    }
+    // `Document` of gnostic's OpenAPIv2.proto: field 1 is `swagger`, field 2 `info`.
+    let mut answer =
+        answer::json(StatusCode::OK, Bytes::from_static(b"\x0a\x032.0\x12\x10\x0a\x0aKubernetes\x12\x02v1"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(V2_PROTOBUF));
+    answer
 }
 
 fn index() -> Value {
@@ -74,10 +96,10 @@ mod tests {
             let url = place["serverRelativeURL"].as_str().unwrap();
             let (path, hash) = url.split_once("?hash=").unwrap();
             assert_eq!((path, hash.len()), (format!("{ROOT}/{name}").as_str(), 16));
-            assert_eq!(serve(path).unwrap().status(), StatusCode::OK);
+            assert_eq!(serve(path, &HeaderMap::new()).unwrap().status(), StatusCode::OK);
         }
-        for nowhere in ["/openapi/v2", "/openapi/v3x", "/openapi/v3/apis/apps/v1", "/openapi"] {
-            assert!(serve(nowhere).is_none(), "{nowhere}");
+        for nowhere in ["/openapi/v2x", "/openapi/v3x", "/openapi/v3/apis/apps/v1", "/openapi"] {
+            assert!(serve(nowhere, &HeaderMap::new()).is_none(), "{nowhere}");
         }
     }
 }
