@@ -135,6 +135,16 @@ fn objects_are_served_as_in_the_sources() {
     section("more-objects.yaml", 66);
 }
 
+#[test]
+fn requests_are_judged_as_in_the_sources() {
+    section("more-requests.yaml", 59);
+}
+
+#[test]
+fn identities_are_judged_as_in_the_sources() {
+    section("more-identities.yaml", 28);
+}
+
 /// More rows, where somebody has some: `RAVELIN_RECORDED` names a file or a folder of them.
 #[test]
 fn rows_from_outside_are_answered_as_recorded() {

@@ -330,6 +330,7 @@ impl Stage {
             serving: Serving::Bootstrap,
             enable_server: true,
             debugging_handlers: true,
+            streaming_idle_timeout: Duration::from_secs(4 * 3600),
             address: node_address(node).into(),
             port: 10250,
             read_only_port: None,
