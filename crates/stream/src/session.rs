@@ -49,7 +49,9 @@ pub enum Reading {
     Waiting,
     /// The peer ended the stream in order, and everything was read.
     End,
-    /// The stream was cut off; what came before was read.
+    /// The peer cut this stream off, and nothing else; what came before was read.
+    Reset,
+    /// The stream was cut off with its connection; what came before was read.
     Broken,
 }
 

@@ -258,7 +258,7 @@ impl Session for Connection {
         match stream {
             stream if !stream.received.is_empty() => Reading::Bytes(0),
             Stream { ended: true, .. } => Reading::End,
-            Stream { reset: true, .. } => Reading::Broken,
+            Stream { reset: true, .. } => Reading::Reset,
             _ if self.ended => Reading::Broken,
             _ => Reading::Waiting,
         }

@@ -320,14 +320,14 @@ fn a_flood_of_pings_stops_the_reading_and_not_the_bound() {
 }
 
 #[test]
-fn what_was_sent_before_a_reset_is_read_and_then_it_is_broken() {
+fn what_was_sent_before_a_reset_is_read_and_then_it_is_cut_off() {
     let mut pair = Pair::new();
     let stream = pair.client.open(&[]).unwrap();
     pair.carry(1000);
     pair.client.write(stream, b"half");
     pair.client.release(stream);
     pair.carry(1000);
-    assert_eq!(read_all(&mut pair.server, stream), (b"half".to_vec(), Reading::Broken));
+    assert_eq!(read_all(&mut pair.server, stream), (b"half".to_vec(), Reading::Reset));
     assert_eq!(pair.server.write(stream, b"x"), Writing::Closed);
 }
 

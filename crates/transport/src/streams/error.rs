@@ -13,6 +13,9 @@ pub enum StreamError {
     /// The connection ended before the stream did.
     #[error("the connection ended before the stream")]
     Lost,
+    /// The peer cut the stream off.
+    #[error("the peer cut the stream off")]
+    Reset,
     /// The network failed.
     #[error("the connection failed: {0}")]
     Network(String),

@@ -43,11 +43,26 @@ pub(super) enum Dropped {
 }
 
 /// The half that is read. Dropping it throws away what still comes.
-pub(super) struct Reader<S: Session + 'static>(pub(super) Arc<Held<S>>);
+pub(super) struct Reader<S: Session + 'static> {
+    held: Arc<Held<S>>,
+    reset_is_end: bool,
+}
+
+impl<S: Session + 'static> Reader<S> {
+    pub(super) fn new(held: Arc<Held<S>>) -> Self {
+        Self { held, reset_is_end: false }
+    }
+
+    /// For a command's output: a real kubelet that is done may cut off all streams (`Close` of Go's
+    /// SPDY connection does) instead of ending them. Whether all went well, the outcome tells.
+    pub(super) fn lenient(held: Arc<Held<S>>) -> Self {
+        Self { held, reset_is_end: true }
+    }
+}
 
 impl<S: Session + 'static> Drop for Reader<S> {
     fn drop(&mut self) {
-        self.0.link.with(|session| session.ignore(self.0.id));
+        self.held.link.with(|session| session.ignore(self.held.id));
     }
 }
 
@@ -56,7 +71,7 @@ impl<S: Session + 'static> AsyncRead for Reader<S> {
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let Held { link, id } = &*self.0;
+        let Held { link, id } = &*self.held;
         link.poll(cx, (*id, Side::Read), |state| match state.session.read(*id, into.initialize_unfilled()) {
             Reading::Bytes(length) => {
                 into.advance(length);
@@ -64,6 +79,8 @@ impl<S: Session + 'static> AsyncRead for Reader<S> {
             }
             Reading::Waiting => Poll::Pending,
             Reading::End => Poll::Ready(Ok(())),
+            Reading::Reset if self.reset_is_end => Poll::Ready(Ok(())),
+            Reading::Reset => Poll::Ready(Err(StreamError::Reset.into())),
             Reading::Broken => Poll::Ready(Err(why(state).into())),
         })
     }

@@ -103,8 +103,18 @@ impl OutcomeReader {
             Ok(_) => Ok(Outcome::parse(&bytes, self.has_status)),
             Err(error) => {
                 let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<StreamError>());
-                Err(inner.cloned().unwrap_or(StreamError::Lost))
+                match inner.cloned().unwrap_or(StreamError::Lost) {
+                    // A real kubelet writes the status and then cuts off all streams. Without a
+                    // status, this is no success.
+                    StreamError::Reset if is_whole(&bytes) => Ok(Outcome::parse(&bytes, self.has_status)),
+                    error => Err(error),
+                }
             }
         }
     }
+}
+
+/// Is this a status that nothing is missing of?
+fn is_whole(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|status| status["status"].is_string())
 }

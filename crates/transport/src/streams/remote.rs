@@ -151,7 +151,7 @@ async fn expected_streams(
 }
 
 fn reader<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedReader {
-    Box::new(Reader(held))
+    Box::new(Reader::new(held))
 }
 
 /// Whether the output is whole, the outcome tells.

@@ -63,8 +63,8 @@ pub async fn remote_client_spdy(
     let error = streams.remove(stream_type::ERROR).ok_or(StreamError::Refused)?;
     Ok(RemoteClient {
         stdin: streams.remove(stream_type::STDIN).map(writer),
-        stdout: streams.remove(stream_type::STDOUT).map(reader),
-        stderr: streams.remove(stream_type::STDERR).map(reader),
+        stdout: streams.remove(stream_type::STDOUT).map(output),
+        stderr: streams.remove(stream_type::STDERR).map(output),
         resize: streams.remove(stream_type::RESIZE).map(|held| sizes(host, writer(held))),
         outcome: OutcomeReader { error: reader(error), has_status: version.has_status() },
     })
@@ -90,8 +90,8 @@ pub async fn remote_client_websocket(
     let half = |wanted: bool, channel: Channel| wanted.then(|| Held::new(&link, channel as u32));
     Ok(RemoteClient {
         stdin: half(options.stdin, Channel::Stdin).map(writer),
-        stdout: half(options.stdout, Channel::Stdout).map(reader),
-        stderr: half(options.stderr, Channel::Stderr).map(reader),
+        stdout: half(options.stdout, Channel::Stdout).map(output),
+        stderr: half(options.stderr, Channel::Stderr).map(output),
         resize: half(options.tty, Channel::Resize).map(|held| sizes(host, writer(held))),
         outcome: OutcomeReader {
             error: reader(Held::new(&link, Channel::Error as u32)),
@@ -102,7 +102,11 @@ pub async fn remote_client_websocket(
 
 /// Nothing is written to a stream that is read; it stays half open until its end.
 fn reader<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedReader {
-    Box::new(Reader(held))
+    Box::new(Reader::new(held))
+}
+
+fn output<S: Session + 'static>(held: Arc<Held<S>>) -> BoxedReader {
+    Box::new(Reader::lenient(held))
 }
 
 /// Nothing is read from a stream that is written.

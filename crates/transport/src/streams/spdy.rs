@@ -119,7 +119,7 @@ impl SpdyStream {
     /// the stream off. Dropping the reader throws away what still comes.
     pub fn into_split(self) -> (BoxedReader, BoxedWriter) {
         let writer = Writer::new(Arc::clone(&self.held), Dropped::Reset);
-        (Box::new(Reader(self.held)), Box::new(writer))
+        (Box::new(Reader::new(self.held)), Box::new(writer))
     }
 
     /// Cuts the stream off.

@@ -34,7 +34,7 @@ impl Tunnel {
     fn boxed(link: &Link<Channels>) -> BoxedStream {
         let held = Held::new(link, 0);
         let writer = Writer::new(Arc::clone(&held), Dropped::Reset);
-        Box::new(Self { reader: Reader(held), writer })
+        Box::new(Self { reader: Reader::new(held), writer })
     }
 }
 

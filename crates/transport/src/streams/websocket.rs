@@ -108,7 +108,7 @@ impl WebSocketReceiver {
     pub async fn receive(&mut self) -> Result<Option<Message>, StreamError> {
         poll_fn(|cx| {
             self.0.link.poll(cx, (0, Side::Read), |state| {
-                if let Some(message) = state.session.next() {
+                if let Some(message) = state.session.take_message() {
                     return Poll::Ready(Ok(Some(message)));
                 }
                 match state.session.closed() {

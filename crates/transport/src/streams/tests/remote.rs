@@ -243,3 +243,29 @@ async fn a_client_that_vanishes_ends_the_commands_input_with_an_error() {
         assert!(written.is_err(), "{carrier:?}: {written:?}");
     }
 }
+
+/// `Close` of Go's SPDY connection, with which a kubelet ends an exec, cuts off every stream.
+#[tokio::test(start_paused = true)]
+async fn a_real_kubelets_end_of_an_exec_is_understood() {
+    let host = host();
+    let whole = r#"{"metadata":{},"status":"Success"}"#;
+    for (status, understood) in [(whole, true), ("", false), ("{", false)] {
+        let (near, far) = pipe();
+        let server = Spdy::server(&host, far);
+        let options = RemoteOptions { stdout: true, ..RemoteOptions::default() };
+        let serving = spawn(&host, async move {
+            let error = server.accept().await.unwrap();
+            let stdout = server.accept().await.unwrap();
+            let ((_, mut error), (_, mut stdout)) = (error.into_split(), stdout.into_split());
+            stdout.write_all(b"output").await.unwrap();
+            error.write_all(status.as_bytes()).await.unwrap();
+        });
+        let client = remote_client_spdy(&host, near, "v4.channel.k8s.io", options).await.unwrap();
+        serving.await.unwrap();
+        let mut output = String::new();
+        client.stdout.unwrap().read_to_string(&mut output).await.unwrap();
+        assert_eq!(output, "output");
+        let outcome = client.outcome.read().await;
+        assert_eq!(outcome.is_ok(), understood, "{status}: {outcome:?}");
+    }
+}
