@@ -3,6 +3,7 @@
 mod environment;
 mod host_ports;
 mod inject;
+mod restarts;
 mod sources;
 mod tokens;
 mod volumes;
@@ -24,6 +25,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+pub(crate) use restarts::{Policy, Restarts};
 use worker::Worker;
 
 /// Runs the pods that are bound to this node, for ever.
@@ -50,11 +52,14 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     store.synced().await;
     // A kubelet before this one may have left ports of pods.
     pods.shared.host.set_port_maps(Vec::new());
+    let mut ends = pods.shared.config.runtime.changes();
     loop {
+        ends.borrow_and_update();
         let due = pods.sync(&bound(&store)).await;
         tokio::select! {
             biased;
             _ = store.changed() => {}
+            Ok(()) = ends.changed() => {}
             () = until(due) => {}
         }
     }
@@ -183,6 +188,7 @@ impl Pods {
             host_ports: &mut self.host_ports,
             range: self.range,
         };
+        worker.settle(&context, pod, &view).await;
         worker.reconcile(&context, (pod, &view), self.ticks).await;
         if worker.is_due() {
             worker.advance(context, pod, &view).await;

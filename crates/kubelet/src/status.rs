@@ -1,5 +1,6 @@
 //! What a kubelet reports of its pods; pure.
 
+use crate::pods::{Policy, Restarts};
 use jiff::Timestamp;
 use ravelin_api::time;
 use ravelin_runtime::{ContainerState, ContainerView, PodState, PodView, Terminated};
@@ -15,24 +16,59 @@ pub(crate) struct Placed {
     pub(crate) now: Timestamp,
 }
 
+/// What of a pod is reported.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) state: &'a PodState,
+    pub(crate) restarts: &'a Restarts,
+    pub(crate) policy: Policy,
+    /// The status that was reported before.
+    pub(crate) before: Option<&'a Value>,
+}
+
 /// The `status` of a pod that was started.
-pub(crate) fn started(pod: &PodView, state: &PodState, placed: Placed) -> Value {
-    let ready = state.is_ready();
-    let since = time::format(placed.now);
+pub(crate) fn started(pod: &PodView, seen: Seen<'_>, placed: Placed) -> Value {
+    let phase = phase(seen);
+    let unready = seen.state.containers.iter().filter(|(_, state)| !state.is_running());
+    let unready: Vec<&str> = unready.map(|(name, _)| name.as_str()).collect();
+    let since = |kind: &str, status: &str| {
+        let all = seen.before.and_then(|before| before["conditions"].as_array());
+        let before =
+            all.and_then(|all| all.iter().find(|one| one["type"] == kind && one["status"] == status));
+        before.map_or_else(|| json!(time::format(placed.now)), |one| one["lastTransitionTime"].clone())
+    };
     let condition = |kind: &str, holds: bool| {
         let status = if holds { "True" } else { "False" };
-        json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since })
+        let at = since(kind, status);
+        let mut condition =
+            json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": at });
+        if !holds {
+            let (reason, message) = match phase {
+                "Succeeded" => ("PodCompleted", String::new()),
+                "Failed" => ("PodFailed", String::new()),
+                _ => ("ContainersNotReady", {
+                    format!("containers with unready status: [{}]", unready.join(" "))
+                }),
+            };
+            condition["reason"] = json!(reason);
+            if !message.is_empty() {
+                condition["message"] = json!(message);
+            }
+        }
+        condition
     };
-    let containers: Vec<Value> = pod.containers.iter().map(|view| container(view, state)).collect();
+    let ready = unready.is_empty();
+    let is_over = matches!(phase, "Succeeded" | "Failed");
+    let containers: Vec<Value> = pod.containers.iter().map(|view| container(view, seen)).collect();
     json!({
-        "phase": if ready { "Running" } else { "Pending" },
+        "phase": phase,
         "hostIP": placed.host_ip,
         "hostIPs": [{ "ip": placed.host_ip }],
         "podIP": placed.pod_ip,
         "podIPs": [{ "ip": placed.pod_ip }],
-        "startTime": time::format(state.started),
+        "startTime": time::format(seen.state.started),
         "conditions": [
-            condition("PodReadyToStartContainers", true),
+            condition("PodReadyToStartContainers", !is_over),
             condition("Initialized", true),
             condition("Ready", ready),
             condition("ContainersReady", ready),
@@ -42,8 +78,31 @@ pub(crate) fn started(pod: &PodView, state: &PodState, placed: Placed) -> Value 
     })
 }
 
-fn container(view: &ContainerView, state: &PodState) -> Value {
-    let (ready, detail) = match state.containers.get(&view.name) {
+/// `getPhase` of `pkg/kubelet/kubelet_pods.go`.
+fn phase(seen: Seen<'_>) -> &'static str {
+    let (mut waiting, mut running, mut failed) = (0, 0, 0);
+    for (name, state) in &seen.state.containers {
+        match state {
+            ContainerState::Running { .. } => running += 1,
+            ContainerState::Terminated(end) => failed += usize::from(end.exit_code != 0),
+            ContainerState::Waiting { .. } => match seen.restarts.past(name).last {
+                Some(end) => failed += usize::from(end.exit_code != 0),
+                None => waiting += 1,
+            },
+        }
+    }
+    match seen.policy {
+        _ if waiting > 0 => "Pending",
+        _ if running > 0 => "Running",
+        Policy::Always => "Running",
+        _ if failed == 0 => "Succeeded",
+        Policy::Never => "Failed",
+        Policy::OnFailure => "Running",
+    }
+}
+
+fn container(view: &ContainerView, seen: Seen<'_>) -> Value {
+    let (ready, detail) = match seen.state.containers.get(&view.name) {
         Some(ContainerState::Running { started }) => {
             (true, json!({ "running": { "startedAt": time::format(*started) } }))
         }
@@ -53,9 +112,11 @@ fn container(view: &ContainerView, state: &PodState) -> Value {
         }
         None => (false, json!({ "waiting": { "reason": "ContainerCreating" } })),
     };
+    let past = seen.restarts.past(&view.name);
+    let last = past.last.as_ref().map_or_else(|| json!({}), |end| json!({ "terminated": terminated(end) }));
     json!({
         "name": view.name, "image": view.image, "imageID": view.image, "ready": ready,
-        "started": ready, "restartCount": 0, "lastState": {}, "state": detail,
+        "started": ready, "restartCount": past.restarts, "lastState": last, "state": detail,
     })
 }
 

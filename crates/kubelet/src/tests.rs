@@ -6,5 +6,6 @@ mod joining;
 mod pages;
 mod pods;
 mod renewing;
+mod restarts;
 mod stage;
 mod streams;

@@ -3,6 +3,8 @@
 mod attach;
 mod console;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use console::Console;
 pub(crate) use start::{Place, environment, not_started, start, typing};

@@ -96,7 +96,9 @@ impl Command {
 
 /// Runs a command, with its terminal where it has one.
 async fn attend(process: Process, argv: Vec<String>, attended: Option<Attended>) -> i32 {
-    let Some(Attended { terminal, keys, sizes }) = attended else { return programs::run(process, argv).await };
+    let Some(Attended { terminal, keys, sizes }) = attended else {
+        return programs::run(process, argv).await;
+    };
     let handles_interrupts = is_interactive_shell(&argv);
     let interrupted = async {
         if handles_interrupts {
@@ -114,7 +116,8 @@ async fn attend(process: Process, argv: Vec<String>, attended: Option<Attended>)
 }
 
 fn is_interactive_shell(argv: &[String]) -> bool {
-    let (program, arguments) = argv.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let (program, arguments) =
+        argv.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     matches!(program.rsplit('/').next(), Some("sh" | "ash"))
         && arguments.iter().all(|argument| argument.starts_with('-') && !argument.contains('c'))
 }

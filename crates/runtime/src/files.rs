@@ -21,9 +21,8 @@ pub const MAX_WRITTEN_FILES: usize = 10_000;
 const MAX_PATH_BYTES: usize = 4096;
 
 /// The directories that every container has.
-const DIRECTORIES: [&str; 12] = [
-    "/bin", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/usr/bin", "/var",
-];
+const DIRECTORIES: [&str; 12] =
+    ["/bin", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/usr/bin", "/var"];
 
 /// Why a file could not be used; the texts are the C library's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

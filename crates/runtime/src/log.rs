@@ -74,9 +74,10 @@ struct File {
 impl Log {
     fn write(&mut self, entry: Entry) {
         let size = entry.text.len() + 1;
-        let is_full = self.files.back().is_none_or(|file| {
-            !file.entries.is_empty() && file.bytes + size > MAX_LOG_BYTES
-        });
+        let is_full = self
+            .files
+            .back()
+            .is_none_or(|file| !file.entries.is_empty() && file.bytes + size > MAX_LOG_BYTES);
         if is_full {
             self.files.push_back(File::default());
         }

@@ -5,9 +5,9 @@ mod files;
 mod numbers;
 mod surroundings;
 mod tar;
+mod test;
 #[cfg(test)]
 mod tests;
-mod test;
 mod text;
 
 use crate::files::FileError;
@@ -25,9 +25,44 @@ const DIRECTORIES: [&str; 5] = ["/bin", "/sbin", "/usr/bin", "/usr/local/bin", "
 
 /// The programs, in order.
 pub(crate) const NAMES: [&str; 38] = [
-    "[", "ash", "cat", "date", "dd", "dirname", "echo", "env", "false", "head", "hostname", "id", "ls", "mkdir",
-    "nproc", "printenv", "printf", "ps", "pwd", "rm", "rmdir", "seq", "sh", "sha256sum", "sleep", "stty", "tail",
-    "tar", "tee", "test", "touch", "true", "tty", "uname", "uptime", "wc", "whoami", "yes",
+    "[",
+    "ash",
+    "cat",
+    "date",
+    "dd",
+    "dirname",
+    "echo",
+    "env",
+    "false",
+    "head",
+    "hostname",
+    "id",
+    "ls",
+    "mkdir",
+    "nproc",
+    "printenv",
+    "printf",
+    "ps",
+    "pwd",
+    "rm",
+    "rmdir",
+    "seq",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "stty",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "true",
+    "tty",
+    "uname",
+    "uptime",
+    "wc",
+    "whoami",
+    "yes",
 ];
 
 /// Why there is no such program.

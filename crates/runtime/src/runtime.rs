@@ -187,12 +187,8 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// Where the pod or the container does not exist, or was never started before the previous log was
     /// asked for.
-    async fn logs(
-        &self,
-        uid: &str,
-        container: &str,
-        options: &LogOptions,
-    ) -> Result<LogStream, RuntimeError>;
+    async fn logs(&self, uid: &str, container: &str, options: &LogOptions)
+    -> Result<LogStream, RuntimeError>;
 
     /// Runs a command in a container without input, and waits for its end.
     ///

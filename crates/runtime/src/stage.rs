@@ -22,7 +22,8 @@ impl Stage {
         let network = Network::new();
         let host = network.host("pod-1", [10, 244, 0, 2]);
         host.disk().write("/var/key", b"another's").unwrap();
-        let mut container = json!({ "name": "c", "image": image, "env": [{ "name": "COLOUR", "value": "red" }] });
+        let mut container =
+            json!({ "name": "c", "image": image, "env": [{ "name": "COLOUR", "value": "red" }] });
         container.as_object_mut().unwrap().extend(with.as_object().cloned().unwrap_or_default());
         let pod = json!({
             "metadata": { "namespace": "ns", "name": "web", "uid": "u" }, "spec": { "containers": [container] },

@@ -6,7 +6,7 @@ use crate::state::Shared;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use ravelin_api::{Query, object};
-use ravelin_runtime::RunOutput;
+use ravelin_runtime::{RunOutput, RuntimeError};
 use ravelin_transport::{Request, collect};
 
 /// A longer form is none.
@@ -22,19 +22,20 @@ pub(super) async fn run(shared: &Shared, route: Route<'_>, request: Request) -> 
     let argv: Vec<String> = command.split(' ').map(str::to_owned).collect();
     let is_it = uid.is_none_or(|uid| uid == object::uid(&pod));
     let output = match is_it {
-        true => shared.config.runtime.run(object::uid(&pod), container, &argv).await.ok(),
-        false => None,
+        true => shared.config.runtime.run(object::uid(&pod), container, &argv).await,
+        false => Err(RuntimeError::NoSuchContainer(container.to_owned())),
     };
     match output {
         // Whatever it is, as upstream says.
-        Some(RunOutput { exit_code: 0, stdout, stderr }) => {
+        Ok(RunOutput { exit_code: 0, stdout, stderr }) => {
             Answer::of(StatusCode::OK, JSON, [stdout, stderr].concat())
         }
-        Some(RunOutput { exit_code, stderr, .. }) => {
+        Ok(RunOutput { exit_code, stderr, .. }) => {
             let complaint = String::from_utf8_lossy(&stderr);
             failed(format!("command '{command}' exited with {exit_code}: {complaint}"))
         }
-        None => failed(format!("container not found ({container:?})")),
+        Err(error @ RuntimeError::CommandNotStarted(_)) => failed(error.to_string()),
+        Err(_) => failed(format!("container not found ({container:?})")),
     }
 }
 

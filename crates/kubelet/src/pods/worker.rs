@@ -2,17 +2,18 @@
 
 use super::host_ports::HostPorts;
 use super::inject::{Files, Injector, NotInjected};
+use super::restarts::{Next, Policy, Restarts};
 use super::tokens::Tokens;
 use crate::allocation::Allocation;
 use crate::retry::Backoff;
 use crate::state::Shared;
-use crate::status::{self, Placed};
+use crate::status::{self, Placed, Seen};
 use crate::ticks::Ticks;
 use ipnet::IpNet;
 use ravelin_api::object;
 use ravelin_client::{Client, ClientError, PatchKind};
 use ravelin_host::{HostRef, field};
-use ravelin_runtime::{PodState, PodView, RuntimeError, Sandbox};
+use ravelin_runtime::{ContainerState, PodState, PodView, RuntimeError, Sandbox};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     backoff: Backoff,
     running: Option<Runs>,
     tokens: Tokens,
+    /// When a container that ended is to be started anew.
+    restart: Option<Instant>,
     /// When it is to be seen whether the apiserver still says something else of the pod.
     disputed: Option<Instant>,
     is_ending: bool,
@@ -43,11 +46,14 @@ pub(super) struct Worker {
 /// A pod that was started.
 struct Runs {
     state: PodState,
+    restarts: Restarts,
     address: IpAddr,
     /// The files that it was given last.
     files: Files,
     /// The status as it was reported, once it was.
     reported: Option<Value>,
+    /// Is another to be reported?
+    is_stale: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +84,7 @@ impl Worker {
 
     fn with(backoff: Backoff) -> Self {
         let (due, tokens) = (Some(Instant::now()), Tokens::default());
-        Self { due, backoff, running: None, tokens, disputed: None, is_ending: false }
+        Self { due, backoff, running: None, tokens, restart: None, disputed: None, is_ending: false }
     }
 
     /// From here on the pod only ends: what was due for running it is no more. If it runs, it goes on
@@ -112,7 +118,49 @@ impl Worker {
 
     /// When something is to be done next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.into_iter().chain(self.disputed).min()
+        self.due.into_iter().chain(self.restart).chain(self.disputed).min()
+    }
+
+    /// Sees which containers have ended, starts those anew whose time it is, and reports what changed.
+    pub(super) async fn settle(&mut self, context: &Context<'_>, pod: &Value, view: &PodView) {
+        self.restart = None;
+        let runtime = &context.shared.config.runtime;
+        let Some(runs) = self.running.as_mut().filter(|runs| !self.is_ending && runs.state.is_started()) else {
+            return;
+        };
+        let Some(mut state) = runtime.status(&view.uid).await else { return };
+        if state == runs.state && state.is_ready() {
+            return;
+        }
+        let policy = Policy::of(pod);
+        for (name, container) in &mut state.containers {
+            let ContainerState::Terminated(end) = container else { continue };
+            let now = Instant::now();
+            match runs.restarts.next(policy, name, (end, now)) {
+                Next::Stay => {}
+                Next::Wait(until, _) => self.restart = self.restart.into_iter().chain([until]).min(),
+                Next::Restart => {
+                    if let Ok(started) = runtime.restart(&view.uid, name).await {
+                        runs.restarts.restarted(name, (end.clone(), now));
+                        runs.is_stale = true;
+                        // What ends at once has told so already.
+                        self.restart = started.is_running().then_some(self.restart).unwrap_or(Some(now));
+                        *container = started;
+                    }
+                }
+            }
+        }
+        runs.is_stale |= state != runs.state;
+        runs.state = state;
+        if runs.is_stale && runs.reported.is_some() {
+            match report(context, pod, (view, runs)).await {
+                Ok(status) => {
+                    runs.reported = Some(status);
+                    runs.is_stale = false;
+                }
+                Err(error) => self.retry_unless_done(&context.shared.host, pod, Err(error)),
+            }
+        }
     }
 
     /// Compares what the apiserver says of the pod with what was reported. What was changed by
@@ -184,7 +232,7 @@ impl Worker {
         view: &PodView,
     ) -> Result<Option<Instant>, NotStarted> {
         let runtime = &context.shared.config.runtime;
-        let running = self.running.as_mut().filter(|runs| runs.state.is_ready());
+        let running = self.running.as_mut().filter(|runs| runs.state.is_started());
         let files = context.injector.files((pod, view), &mut self.tokens, running.is_some()).await?;
         match running {
             Some(runs) if runs.files == files => {}
@@ -196,10 +244,11 @@ impl Worker {
         }
         let refresh = self.tokens.refresh();
         let runs = self.running.as_mut().expect("it was just started");
-        if runs.reported.is_none() {
+        if runs.reported.is_none() || runs.is_stale {
             runs.reported = Some(report(context, pod, (view, runs)).await?);
+            runs.is_stale = false;
         }
-        if runs.state.is_ready() { Ok(refresh) } else { Err(NotStarted::NotReady) }
+        if runs.state.is_started() { Ok(refresh) } else { Err(NotStarted::NotReady) }
     }
 }
 
@@ -223,7 +272,8 @@ async fn start(
     if context.host_ports.add(pod, address) {
         shared.host.set_port_maps(context.host_ports.all());
     }
-    Ok(Runs { state, address, files, reported: None })
+    let restarts = Restarts::default();
+    Ok(Runs { state, restarts, address, files, reported: None, is_stale: false })
 }
 
 async fn report(
@@ -234,7 +284,11 @@ async fn report(
     let shared = context.shared;
     let host_ip = shared.config.addresses.first().copied().unwrap_or(runs.address);
     let placed = Placed { host_ip, pod_ip: runs.address, now: shared.host.now() };
-    let status = status::started(view, &runs.state, placed);
+    let policy = Policy::of(pod);
+    let names = (view.namespace.as_str(), view.name.as_str(), view.uid.as_str());
+    let (state, restarts) = runs.restarts.shown(&runs.state, policy, names);
+    let seen = Seen { state: &state, restarts: &restarts, policy, before: runs.reported.as_ref() };
+    let status = status::started(view, seen, placed);
     let patch = json!({ "metadata": { "uid": view.uid }, "status": status });
     let path = format!("{}/status", path(pod));
     context.client.patch(&path, PatchKind::StrategicMerge, &patch).await?;

@@ -52,7 +52,7 @@ impl Main {
 }
 
 impl Joined {
-    /// Passes bytes on until the process has ended.
+    /// Passes bytes on until the process has ended, or whoever is attached has.
     pub(crate) async fn run(self, io: ProcessIo) {
         let Self { mut end, pieces, stdin, terminal } = self;
         let sizes = io.resize;
@@ -62,11 +62,12 @@ impl Joined {
                 None => std::future::pending().await,
             }
         };
-        let shows = io.stdout.is_some() || io.stderr.is_some();
+        // Who ends an input that ends with them sees what comes of it; who leaves any other lets go of
+        // the process (containerd's `ContainerIO.Attach`).
+        let stays = stdin.as_ref().is_some_and(|stdin| stdin.is_once) && terminal.is_none();
         let feeding = async {
             feed(io.stdin, stdin).await;
-            if shows {
-                // There is still something to see.
+            if stays {
                 std::future::pending::<()>().await;
             }
         };

@@ -98,7 +98,8 @@ fn process(
             not_started(&argv[0], missing)
         );
         log.end();
-        let end = Terminated { exit_code: NOT_STARTED, reason: "StartError", message, started, finished: started };
+        let end =
+            Terminated { exit_code: NOT_STARTED, reason: "StartError", message, started, finished: started };
         return Main::ended(started, end);
     }
     let end = watch::Sender::new(None);

@@ -1,8 +1,8 @@
 //! The logs of a pod's containers, and what was handed out of them.
 
 use super::{Ledger, MAX_SERVED};
-use crate::log::{LogLine, LogOptions, LogRead, LogReader, SharedLog};
 use crate::LogStream;
+use crate::log::{LogLine, LogOptions, LogRead, LogReader, SharedLog};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use std::collections::BTreeMap;

@@ -17,7 +17,10 @@ pub(super) async fn run(name: &str, process: &Process, arguments: &[String]) -> 
         "dirname" => {
             let path = names.first().map_or(".", String::as_str);
             let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
-            process.print(format!("{}\n", if directory.is_empty() { "/" } else { directory })).await.map(|()| 0)
+            process
+                .print(format!("{}\n", if directory.is_empty() { "/" } else { directory }))
+                .await
+                .map(|()| 0)
         }
         "ls" => ls(process, &names, (has('l'), has('a') || has('A'))).await,
         "mkdir" => {

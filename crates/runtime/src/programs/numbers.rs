@@ -65,9 +65,8 @@ pub(super) async fn dd(process: &Process, arguments: &[String]) -> io::Result<i3
     let passed = copy(&input, &output, most).await?;
     if !is_quiet {
         let (whole, part) = (passed / block, u64::from(passed % block > 0));
-        let report = format!(
-            "{whole}+{part} records in\n{whole}+{part} records out\n{passed} bytes copied\n"
-        );
+        let report =
+            format!("{whole}+{part} records in\n{whole}+{part} records out\n{passed} bytes copied\n");
         process.streams.stderr.write(report.as_bytes()).await?;
     }
     Ok(0)

@@ -11,7 +11,8 @@ pub(super) async fn run(name: &str, process: &Process, arguments: &[String]) -> 
     let text = match name {
         "hostname" => match arguments.first().map(String::as_str) {
             Some("-i") => {
-                let addresses: Vec<String> = around.host.addresses().iter().map(ToString::to_string).collect();
+                let addresses: Vec<String> =
+                    around.host.addresses().iter().map(ToString::to_string).collect();
                 addresses.join(" ")
             }
             _ => around.hostname().to_owned(),

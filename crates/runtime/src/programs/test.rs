@@ -13,7 +13,8 @@ pub(super) async fn test(process: &Process, name: &str, arguments: &[String]) ->
         ("[", _) => return process.complain("[: missing ]").await.map(|_| 2),
         _ => &words[..],
     };
-    let holds = if words.len() > MAX_WORDS { Err("too many words".to_owned()) } else { either(process, words) };
+    let holds =
+        if words.len() > MAX_WORDS { Err("too many words".to_owned()) } else { either(process, words) };
     match holds {
         Ok(holds) => Ok(i32::from(!holds)),
         Err(text) => process.complain(format!("{name}: {text}")).await.map(|_| 2),
@@ -47,7 +48,9 @@ fn holds(process: &Process, words: &[&str]) -> Result<bool, String> {
         ["-e" | "-r" | "-w", name] => Ok(is_device(name) || meta(name).is_some()),
         ["-c", name] => Ok(is_device(name)),
         ["-s", name] => Ok(meta(name).is_some_and(|meta| meta.bytes > 0)),
-        ["-x", name] => Ok(super::find(process, name).is_ok() || meta(name).is_some_and(|meta| meta.is_directory)),
+        ["-x", name] => {
+            Ok(super::find(process, name).is_ok() || meta(name).is_some_and(|meta| meta.is_directory))
+        }
         ["-t", _] => Ok(process.terminal.is_some()),
         ["-L" | "-h" | "-p" | "-S" | "-b", _] => Ok(false),
         [left, "=" | "==", right] => Ok(left == right),

@@ -1,5 +1,5 @@
-use crate::{Runtime, RuntimeError};
 use crate::stage::Stage;
+use crate::{Runtime, RuntimeError};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -30,7 +30,11 @@ async fn programs_say_what_they_see() {
         (&["date", "+%Y-%m-%d"], "", "2026-01-01\n"),
         (&["date"], "", "Thu Jan  1 00:00:00 UTC 2026\n"),
         (&["sha256sum"], "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  -\n"),
-        (&["ps"], "", "PID   USER     TIME  COMMAND\n    1 root      0:00 ravelin.test/logger\n    2 root      0:00 ps\n"),
+        (
+            &["ps"],
+            "",
+            "PID   USER     TIME  COMMAND\n    1 root      0:00 ravelin.test/logger\n    2 root      0:00 ps\n",
+        ),
     ];
     for (argv, input, stdout) in table {
         let outcome = stage.exec(argv, input.as_bytes()).await.unwrap();
@@ -66,9 +70,8 @@ async fn a_program_that_is_not_there_is_not_started() {
     ] {
         let error = stage.exec(&[program], b"").await.unwrap_err().to_string();
         let begins = "failed to exec in container: failed to start exec \"";
-        let ends = format!(
-            "\": OCI runtime exec failed: exec failed: unable to start container process: {why}"
-        );
+        let ends =
+            format!("\": OCI runtime exec failed: exec failed: unable to start container process: {why}");
         assert!(error.starts_with(begins) && error.ends_with(&ends), "{error}");
         assert_eq!(error.len(), begins.len() + 64 + ends.len());
     }
@@ -112,8 +115,12 @@ async fn no_archive_leads_out_of_the_root_or_breaks_anything() {
         let (code, ..) = stage.exec(&["tar", "-xmf", "-", "-C", "/tmp"], bytes).await.unwrap();
         assert_ne!(code, 0);
     }
-    let (code, _, err) = stage.exec(&["tar", "-xmf", "-", "-C", "/nothing"], archive.as_bytes()).await.unwrap();
-    assert_eq!((code, err.as_str()), (1, "tar: can't change directory to '/nothing': No such file or directory\n"));
+    let (code, _, err) =
+        stage.exec(&["tar", "-xmf", "-", "-C", "/nothing"], archive.as_bytes()).await.unwrap();
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "tar: can't change directory to '/nothing': No such file or directory\n")
+    );
 }
 
 #[tokio::test(start_paused = true)]

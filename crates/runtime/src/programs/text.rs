@@ -15,7 +15,8 @@ const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn cat(process: &Process, names: &[String]) -> io::Result<i32> {
-    let names: Vec<String> = names.iter().filter(|name| *name == "-" || !name.starts_with('-')).cloned().collect();
+    let names: Vec<String> =
+        names.iter().filter(|name| *name == "-" || !name.starts_with('-')).cloned().collect();
     // One after the other: what an early one wrote is out when a later one is missing.
     let mut status = 0;
     let all = if names.is_empty() { vec!["-".to_owned()] } else { names };
@@ -239,7 +240,8 @@ async fn tail_of(process: &Process, input: &Input, part: &Part) -> io::Result<()
         bytes += line.len();
         kept.push_back(line);
         let is_more = |lines: u64, bytes: usize, first: usize| {
-            let is_enough = if part.is_bytes { (bytes - first) as u64 >= part.count } else { lines > part.count };
+            let is_enough =
+                if part.is_bytes { (bytes - first) as u64 >= part.count } else { lines > part.count };
             is_enough || bytes > MAX_TAIL_BYTES
         };
         while kept.front().is_some_and(|first| is_more(lines, bytes, first.len())) {

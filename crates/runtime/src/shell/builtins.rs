@@ -7,8 +7,8 @@ use crate::programs;
 use std::time::Duration;
 
 const BUILTINS: [&str; 18] = [
-    ".", ":", "break", "cd", "command", "continue", "eval", "exec", "exit", "export", "read", "return", "set",
-    "shift", "trap", "type", "unset", "wait",
+    ".", ":", "break", "cd", "command", "continue", "eval", "exec", "exit", "export", "read", "return",
+    "set", "shift", "trap", "type", "unset", "wait",
 ];
 
 pub(super) fn is_builtin(name: &str) -> bool {
@@ -39,8 +39,10 @@ impl Shell {
                 Ok(0)
             }
             "set" => {
-                self.stops_at_failure |= arguments.iter().any(|one| one.starts_with('-') && one.contains('e'));
-                self.stops_at_failure &= !arguments.iter().any(|one| one.starts_with('+') && one.contains('e'));
+                self.stops_at_failure |=
+                    arguments.iter().any(|one| one.starts_with('-') && one.contains('e'));
+                self.stops_at_failure &=
+                    !arguments.iter().any(|one| one.starts_with('+') && one.contains('e'));
                 Ok(0)
             }
             "shift" => {
@@ -58,7 +60,8 @@ impl Shell {
             }
             "command" => self.whereabouts(arguments, streams).await,
             "type" => {
-                let arguments: Vec<String> = std::iter::once("-v".to_owned()).chain(arguments.to_vec()).collect();
+                let arguments: Vec<String> =
+                    std::iter::once("-v".to_owned()).chain(arguments.to_vec()).collect();
                 self.whereabouts(&arguments, streams).await
             }
             // Nothing runs in the background, and no signal is caught.
@@ -76,7 +79,9 @@ impl Shell {
         process.streams = streams.clone();
         match programs::find(&process, &argv[0]) {
             Ok(_) => Ok(programs::run(process, argv).await),
-            Err(missing) => self.say(&streams, &format!("{}: {}", argv[0], missing.text()), missing.status()).await,
+            Err(missing) => {
+                self.say(&streams, &format!("{}: {}", argv[0], missing.text()), missing.status()).await
+            }
         }
     }
 

@@ -1,17 +1,14 @@
 //! Text into what a script consists of.
 
-use super::syntax::{
-    AndOr, Command, Kind, List, Pipeline, Redirection, SyntaxError, Target, Word,
-};
+use super::syntax::{AndOr, Command, Kind, List, Pipeline, Redirection, SyntaxError, Target, Word};
 use super::word::WordReader;
 
 /// How deeply commands may stand within commands.
 pub(super) const MAX_DEPTH: usize = 50;
 
 /// The words that have a meaning of their own where a command begins.
-const RESERVED: [&str; 15] = [
-    "if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "in", "{", "}", "!", "case",
-];
+const RESERVED: [&str; 15] =
+    ["if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "in", "{", "}", "!", "case"];
 
 /// Reads a script.
 ///

@@ -58,8 +58,7 @@ impl Shell {
         let mut running = Vec::new();
         for (index, command) in commands.iter().enumerate() {
             let is_last = index + 1 == commands.len();
-            let (stdout, next) =
-                if is_last { (streams.stdout.clone(), None) } else { pipe_of_pipeline() };
+            let (stdout, next) = if is_last { (streams.stdout.clone(), None) } else { pipe_of_pipeline() };
             let own = Streams { stdin, stdout, stderr: streams.stderr.clone() };
             stdin = next.unwrap_or_else(|| Input::new(Source::Nothing));
             let mut shell = self.clone();
@@ -192,11 +191,7 @@ impl Shell {
     }
 
     /// Leads a stream elsewhere; false where that could not be, which was said.
-    async fn redirect(
-        &mut self,
-        redirection: &Redirection,
-        streams: &mut Streams,
-    ) -> Result<bool, Jump> {
+    async fn redirect(&mut self, redirection: &Redirection, streams: &mut Streams) -> Result<bool, Jump> {
         let name = match &redirection.to {
             Target::Same(stream) => {
                 match (redirection.stream, stream) {

@@ -83,7 +83,8 @@ impl WordReader {
     /// Takes `NAME=`, where that follows.
     pub(super) fn assignment(&mut self) -> Option<String> {
         self.skip_blanks();
-        let (name, _) = self.plain_word().split_once('=').map(|(name, rest)| (name.to_owned(), rest.len()))?;
+        let (name, _) =
+            self.plain_word().split_once('=').map(|(name, rest)| (name.to_owned(), rest.len()))?;
         if !is_name(&name) {
             return None;
         }
@@ -96,9 +97,9 @@ impl WordReader {
         let digit = self.peek().and_then(|digit| digit.to_digit(10)).filter(|digit| *digit <= 2);
         let skipped = usize::from(digit.is_some());
         let after = |text: &str| {
-            text.chars().enumerate().all(|(index, letter)| {
-                self.text.get(self.at + skipped + index) == Some(&letter)
-            })
+            text.chars()
+                .enumerate()
+                .all(|(index, letter)| self.text.get(self.at + skipped + index) == Some(&letter))
         };
         let operator = ["<<<", "<<", ">>", ">&", ">", "<"].into_iter().find(|operator| after(operator))?;
         self.at += skipped + operator.len();

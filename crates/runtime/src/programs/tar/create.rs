@@ -54,15 +54,15 @@ impl Archive<'_> {
         while let Some((path, name, depth)) = waiting.pop() {
             let files = &self.process.around.files;
             let Some(meta) = files.meta(&path).filter(|_| depth <= MAX_DEPTH) else {
-                self.status =
-                    self.process.complain(format!("tar: {path}: {}", FileError::Missing)).await?;
+                self.status = self.process.complain(format!("tar: {path}: {}", FileError::Missing)).await?;
                 continue;
             };
             let modified = meta.modified.as_second();
             if meta.is_directory {
                 let within = files.list(&path);
                 if !name.is_empty() {
-                    let header = Header { name: format!("{name}/"), kind: Kind::Directory, bytes: 0, modified };
+                    let header =
+                        Header { name: format!("{name}/"), kind: Kind::Directory, bytes: 0, modified };
                     self.write(&header, &[]).await?;
                 }
                 for one in within.into_iter().rev() {

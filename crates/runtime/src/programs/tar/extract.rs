@@ -77,11 +77,7 @@ fn extended(mut content: &[u8], wanted: &str) -> Option<String> {
 }
 
 /// Brings one member out; a failure is complained of, and the rest of the archive goes on.
-async fn member(
-    process: &Process,
-    (asked, archive): (&Asked, &Input),
-    header: &Header,
-) -> io::Result<i32> {
+async fn member(process: &Process, (asked, archive): (&Asked, &Input), header: &Header) -> io::Result<i32> {
     if asked.is_verbose {
         process.print(format!("{}\n", header.name)).await?;
     }
@@ -93,7 +89,8 @@ async fn member(
             skip(archive, header.bytes, None).await?.and(made)
         }
         Kind::File => {
-            let above = path.rsplit_once('/').map_or("/", |(above, _)| if above.is_empty() { "/" } else { above });
+            let above =
+                path.rsplit_once('/').map_or("/", |(above, _)| if above.is_empty() { "/" } else { above });
             let opened = files.make_directory(above, true).and_then(|()| files.open(&path, false));
             match opened {
                 Ok(file) => skip(archive, header.bytes, Some(&file)).await?,
@@ -112,11 +109,7 @@ async fn member(
 }
 
 /// Reads a member's content to its end, into a file where there is one.
-async fn skip(
-    archive: &Input,
-    bytes: u64,
-    into: Option<&FileWriter>,
-) -> io::Result<Result<(), FileError>> {
+async fn skip(archive: &Input, bytes: u64, into: Option<&FileWriter>) -> io::Result<Result<(), FileError>> {
     let mut left = bytes;
     let mut outcome = Ok(());
     while left > 0 {

@@ -83,7 +83,8 @@ impl Header {
             return None;
         }
         let name = text(field(0, NAME_BYTES)?);
-        let prefix = if field(257, 6)? == b"ustar\0" { text(field(345, PREFIX_BYTES)?) } else { String::new() };
+        let prefix =
+            if field(257, 6)? == b"ustar\0" { text(field(345, PREFIX_BYTES)?) } else { String::new() };
         let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         let kind = match block.get(156)? {
             b'0' | 0 | b'7' if name.ends_with('/') => Kind::Directory,
@@ -165,8 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_none() {
-        let mut block =
-            Header { name: "a".to_owned(), kind: Kind::File, bytes: 1, modified: 0 }.blocks();
+        let mut block = Header { name: "a".to_owned(), kind: Kind::File, bytes: 1, modified: 0 }.blocks();
         block[0] = b'b';
         assert_eq!(Header::parse(&block), None, "its sum is another");
         assert_eq!(Header::parse(&[0; 12]), None);
