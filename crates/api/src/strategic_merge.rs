@@ -33,7 +33,12 @@ fn merge_object(
             return Ok(());
         }
         None | Some("merge") => {}
-        Some(other) => return Err(format!("unknown patch type: {other} in map: {}", go_map(&Value::Object(patch.clone())))),
+        Some(other) => {
+            return Err(format!(
+                "unknown patch type: {other} in map: {}",
+                go_map(&Value::Object(patch.clone()))
+            ));
+        }
     }
     if !target.is_object() {
         *target = Value::Object(Map::new());
@@ -145,7 +150,10 @@ fn merge_list(
             let message = message_of(&field.shape);
             for change in changes {
                 let Some(wanted) = change.get(key) else {
-                    return Err(format!("map: {} does not contain declared merge key: {key}", go_map(change)));
+                    return Err(format!(
+                        "map: {} does not contain declared merge key: {key}",
+                        go_map(change)
+                    ));
                 };
                 let found = items.iter().position(|item| item.get(key) == Some(wanted));
                 match (found, directive(change).as_deref(), change) {

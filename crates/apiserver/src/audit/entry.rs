@@ -179,7 +179,9 @@ fn object_ref(info: &RequestInfo, written: &Written) -> String {
     let [namespace, name, uid, version] = written.0.get().unwrap_or(&unwritten);
     let or = |path: &str, own: &str| if path.is_empty() { own.to_owned() } else { path.to_owned() };
     let mut members = Members::default();
-    members.unless_empty("resource", &info.resource).unless_empty("namespace", &or(&info.namespace, namespace));
+    members
+        .unless_empty("resource", &info.resource)
+        .unless_empty("namespace", &or(&info.namespace, namespace));
     members.unless_empty("name", &or(&info.name, name)).unless_empty("uid", uid);
     members.unless_empty("apiGroup", &info.group).unless_empty("apiVersion", &info.version);
     members.unless_empty("resourceVersion", version).unless_empty("subresource", &info.subresource);
