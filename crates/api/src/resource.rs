@@ -112,7 +112,8 @@ const AUTHORIZATION: &str = "authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
-const POD_SUBRESOURCES: &[&str] = &["status", "binding", "log", "proxy", "eviction"];
+const POD_SUBRESOURCES: &[&str] =
+    &["status", "attach", "binding", "eviction", "exec", "log", "portforward", "proxy"];
 
 /// Every resource that the API serves.
 pub const RESOURCES: &[Resource] = &[

@@ -2,9 +2,11 @@
 
 mod services;
 mod stage;
+mod streams;
 
 mod access;
 mod admission;
+mod applying;
 mod authorization;
 mod egress;
 mod flaws;

@@ -34,6 +34,7 @@ const ALL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "p
 const ONE_BY_ONE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 const CREATE: &[&str] = &["create"];
 const PART: &[&str] = &["get", "patch", "update"];
+const STREAM: &[&str] = &["create", "get"];
 const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 /// The entries of a group, by name.
@@ -58,6 +59,9 @@ fn of_resource(resource: &'static Resource) -> Vec<Entry> {
             "log" => (own, &["get"][..]),
             "finalize" => (own, &["update"][..]),
             "proxy" => (("", "v1", proxy_kind(resource)), PROXY),
+            "attach" => (("", "v1", "PodAttachOptions"), STREAM),
+            "exec" => (("", "v1", "PodExecOptions"), STREAM),
+            "portforward" => (("", "v1", "PodPortForwardOptions"), STREAM),
             "binding" => (("", "v1", "Binding"), CREATE),
             "eviction" => (("policy", "v1", "Eviction"), CREATE),
             "token" => (("authentication.k8s.io", "v1", "TokenRequest"), CREATE),
