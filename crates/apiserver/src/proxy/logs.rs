@@ -10,11 +10,12 @@ use crate::patience::not_idle_for;
 use crate::server::{Asked, Server};
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{StatusCode, Uri};
-use ravelin_api::{Cause, GroupResource, Query, Status, object, percent_encode};
+use ravelin_api::{Cause, GroupResource, Query, Status, object, percent_encode, time};
 use ravelin_transport::egress::Destination;
 use ravelin_transport::{Body, BodyError, Request, Response, body, collect};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 /// How long a kubelet may fall silent within a log, and within one that is followed.
@@ -141,14 +142,10 @@ struct Options {
 
 impl Options {
     fn read(query: &Query, name: &str) -> Result<Self, Status> {
-        let number = |option: &str| match query.first(option) {
-            None | Some("") => Ok(None),
-            Some(text) => text.parse::<i64>().map(Some).map_err(|_| {
-                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-            }),
-        };
+        let number = |option: &str| query.first(option).map(whole_number).transpose();
         let (limit, since, tail) = (number("limitBytes")?, number("sinceSeconds")?, number("tailLines")?);
-        let since_time = query.first("sinceTime").filter(|time| !time.is_empty());
+        let since_time = query.first("sinceTime").filter(|time| is_time(time));
+        let since_time = since_time.map(whole_seconds).transpose()?;
         let causes = causes(query, (limit, since, tail));
         if !causes.is_empty() {
             let kind = GroupResource { group: "", resource: "PodLogOptions" };
@@ -161,7 +158,7 @@ impl Options {
             ("limitBytes", text(limit)),
             ("previous", flag("previous")),
             ("sinceSeconds", text(since)),
-            ("sinceTime", since_time.map(percent_encode)),
+            ("sinceTime", since_time.as_deref().map(percent_encode)),
             ("tailLines", text(tail)),
             ("timestamps", flag("timestamps")),
         ];
@@ -174,6 +171,32 @@ impl Options {
             kubelet_query: if pairs.is_empty() { pairs } else { format!("?{pairs}") },
         })
     }
+}
+
+/// A number, as Go reads one.
+fn whole_number(text: &str) -> Result<i64, Status> {
+    text.parse().map_err(|error: ParseIntError| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
+}
+
+/// Is it a time that is asked for? Clients that wrote JSON into a query say `null` for none
+/// (`UnmarshalQueryParameter` of `apimachinery/pkg/apis/meta/v1/time.go`).
+fn is_time(text: &str) -> bool {
+    !matches!(text, "" | "null")
+}
+
+/// A time as the kubelet is asked for it.
+fn whole_seconds(text: &str) -> Result<String, Status> {
+    time::parse(text).map(time::format).ok_or_else(|| {
+        Status::bad_request(format!(
+            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+        ))
+    })
 }
 
 /// `ValidatePodLogOptions`.
@@ -191,7 +214,7 @@ fn causes(query: &Query, (limit, since, tail): (Option<i64>, Option<i64>, Option
     };
     causes.extend(too_small(0, "tailLines", tail));
     causes.extend(too_small(1, "limitBytes", limit));
-    let both = since.is_some() && query.first("sinceTime").is_some_and(|time| !time.is_empty());
+    let both = since.is_some() && query.first("sinceTime").is_some_and(is_time);
     if both {
         let message = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified";
         causes.push(cause("FieldValueForbidden", "[]", message.to_owned()));

@@ -230,6 +230,15 @@ async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
                 r#"PodLogOptions "p1" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"#,
             ),
         ),
+        (format!("GET {LOG}?limitBytes="), (400, r#"strconv.ParseInt: parsing "": invalid syntax"#)),
+        (
+            format!("GET {LOG}?tailLines=9223372036854775808"),
+            (400, r#"strconv.ParseInt: parsing "9223372036854775808": value out of range"#),
+        ),
+        (
+            format!("GET {LOG}?sinceTime=noon"),
+            (400, r#"parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006""#),
+        ),
         (
             format!("GET {LOG}?stream=bogus"),
             (422, r#"PodLogOptions "p1" is invalid: stream: Forbidden: may not be specified"#),
