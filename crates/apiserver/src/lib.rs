@@ -7,7 +7,7 @@
 //! it meets the rest of the cluster over sockets alone.
 //!
 //! Absent: streams into containers (exec, attach, port-forward; upgrade requests are refused),
-//! aggregation, server-side apply and managed fields, YAML bodies that are no JSON.
+//! aggregation.
 
 mod admit;
 mod answer;

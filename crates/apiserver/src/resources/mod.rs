@@ -10,6 +10,7 @@ mod delete;
 mod discovery;
 mod escalation;
 mod identity_reviews;
+mod managed;
 mod metadata;
 mod name;
 mod namespaces;

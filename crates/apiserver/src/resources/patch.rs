@@ -2,7 +2,7 @@
 //! (`apiserver/pkg/endpoints/handlers/patch.go`).
 
 use super::body::{self, Validation};
-use super::options::{self, WriteOptions};
+use super::options::WriteOptions;
 use super::write::{self, invalid_patch, kind_of, weight};
 use super::{Target, cause};
 use crate::server::Asked;
@@ -66,9 +66,6 @@ impl<'a> Patch<'a> {
     pub(super) async fn read(asked: &mut Asked, target: &'a Target) -> Result<Self, Status> {
         let kind = PatchKind::of_request(asked)?;
         let bytes: Bytes = body::bytes(asked.take_body()).await?;
-        if kind == PatchKind::Apply {
-            return Err(refuse_apply(asked));
-        }
         let options = WriteOptions::read(&asked.query, "PatchOptions")?;
         let decoding = |why: String| match kind {
             PatchKind::StrategicMerge => Status::bad_request(why),
@@ -145,15 +142,6 @@ impl<'a> Patch<'a> {
             Validation::Warn | Validation::Strict => Ok(typed),
         }
     }
-}
-
-/// Server-side apply needs to know who owns which field, which nobody keeps here.
-fn refuse_apply(asked: &Asked) -> Status {
-    if asked.query.first("fieldManager").unwrap_or_default().is_empty() {
-        let message = "Required value: is required for apply patch";
-        return options::invalid("PatchOptions", vec![cause("FieldValueRequired", "fieldManager", message)]);
-    }
-    unsupported()
 }
 
 /// Why a patch was not applied.

@@ -1,15 +1,17 @@
 //! Creating, updating and patching objects, and the parts that subresources name.
 
 use super::body::{self, Given};
-use super::patch::Patch;
-use super::{Target, metadata, services, strategy};
+use super::patch::{Patch, PatchKind};
+use super::{Target, managed, metadata, services, strategy};
 use crate::admit::{self, Change, Operation};
 use crate::answer;
 use crate::audit::Shown;
 use crate::server::{Asked, Server};
 use crate::store::{Key, Step, StoreError};
 use http::StatusCode;
-use ravelin_api::{Cause, GroupResource, Status, object};
+use ravelin_api::managed::Manager;
+use ravelin_api::object::{self, metadata_mut};
+use ravelin_api::{Cause, GroupResource, Status};
 use ravelin_auth::{Attributes, Permit};
 use ravelin_transport::Response;
 use serde_json::{Value, json};
@@ -50,13 +52,13 @@ pub(super) async fn update(
     let new = &given.object;
     same_name(new, &target)?;
     let subresource = asked.info.subresource.as_str();
-    let writing = Writing::new(server, &permit, (&target, subresource), given.options.dry_run);
+    let who = managed::manager(server, &asked);
+    let writing = Writing::new(server, &permit, (&target, subresource), given.options.dry_run).by(&who);
     let exists = server.objects(&permit).get(&target.key()).is_some();
     if !exists && subresource.is_empty() && created_by_update(&target) {
         let create = Attributes { verb: "create".to_owned(), ..permit.attributes().clone() };
         let may = server.authorization.authorize(server, create).map_err(|denied| denied.status())?;
-        let writing = Writing { permit: &may, operation: Operation::Create, ..writing };
-        let created = writing.create(&given)?;
+        let created = writing.to_create(&may).create(&given)?;
         return Ok(given.warn(answer::object(StatusCode::CREATED, &created)));
     }
     if !exists {
@@ -81,9 +83,13 @@ pub(super) async fn patch(
     mut asked: Asked,
     target: Target,
 ) -> Result<Response, Status> {
+    if PatchKind::of_request(&asked)? == PatchKind::Apply {
+        return managed::serve(server, permit, asked, target).await;
+    }
     let patch = Patch::read(&mut asked, &target).await?;
+    let who = managed::manager(server, &asked);
     let subresource = asked.info.subresource.as_str();
-    let writing = Writing::new(server, &permit, (&target, subresource), patch.options.dry_run);
+    let writing = Writing::new(server, &permit, (&target, subresource), patch.options.dry_run).by(&who);
     let warnings = RefCell::new(Vec::new());
     let stored = writing.replace(|present| {
         let mut patched = patch.apply(present)?;
@@ -138,6 +144,18 @@ pub(super) struct Writing<'a> {
     subresource: &'a str,
     operation: Operation,
     dry_run: bool,
+    owners: Owners<'a>,
+}
+
+/// What becomes of the record of who owns which field.
+#[derive(Clone, Copy)]
+enum Owners<'a> {
+    /// It stays.
+    Kept,
+    /// This one owns what it changes.
+    Noted(&'a Manager),
+    /// The object brings it along.
+    Written,
 }
 
 impl<'a> Writing<'a> {
@@ -148,7 +166,23 @@ impl<'a> Writing<'a> {
         (target, subresource): (&'a Target, &'a str),
         dry_run: bool,
     ) -> Self {
-        Self { server, permit, target, subresource, operation: Operation::Update, dry_run }
+        let (operation, owners) = (Operation::Update, Owners::Kept);
+        Self { server, permit, target, subresource, operation, dry_run, owners }
+    }
+
+    /// By somebody who then owns what it changes.
+    fn by(self, who: &'a Manager) -> Self {
+        Self { owners: Owners::Noted(who), ..self }
+    }
+
+    /// Of an object that says itself who owns what.
+    pub(super) fn with_owners(self) -> Self {
+        Self { owners: Owners::Written, ..self }
+    }
+
+    /// The creation of what is not there, by leave of its own.
+    pub(super) fn to_create(self, permit: &'a Permit) -> Self {
+        Self { permit, operation: Operation::Create, ..self }
     }
 
     fn change(&self, operation: Operation) -> Change<'a> {
@@ -156,9 +190,12 @@ impl<'a> Writing<'a> {
     }
 
     /// Creates the object.
-    fn create(&self, given: &Given) -> Result<Arc<Value>, Status> {
+    pub(super) fn create(&self, given: &Given) -> Result<Arc<Value>, Status> {
         let (server, target) = (self.server, self.target);
         let mut new = given.object.clone();
+        if !matches!(self.owners, Owners::Written) {
+            metadata_mut(&mut new).remove("managedFields");
+        }
         admit::namespace_is_open(server, target)?;
         admit::before_create(server, &self.change(Operation::Create), &mut new)?;
         let prefix = object::text(&new, "metadata.generateName").to_owned();
@@ -257,7 +294,13 @@ impl<'a> Writing<'a> {
         if !causes.is_empty() {
             return Err(self.target.invalid(causes));
         }
-        strategy::prepare_update(self.server, &change, new, present)
+        strategy::prepare_update(self.server, &change, new, present)?;
+        match self.owners {
+            Owners::Kept => managed::keep(new, present),
+            Owners::Noted(who) => managed::note(new, present, (who, kind_of(self.target).as_ref())),
+            Owners::Written => {}
+        }
+        Ok(())
     }
 
     fn commit(&self, key: &Key, present: &Value, new: Value) -> Result<Arc<Value>, StoreError> {
@@ -300,7 +343,7 @@ pub(super) fn same_namespace(object: &mut Value, target: &Target) -> Result<(), 
         return Ok(());
     }
     if target.scope().is_empty() {
-        object::metadata_mut(object).remove("namespace");
+        metadata_mut(object).remove("namespace");
         return Ok(());
     }
     Err(Status::bad_request(
