@@ -1,5 +1,6 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
+use crate::component::{Apiserver, Kubelet};
 use crate::scenario::ScenarioOptions;
 use crate::up::Up;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Replay(Replay),
     Scenario(ScenarioOptions),
     Up(Up),
+    Apiserver(Apiserver),
+    Kubelet(Kubelet),
 }
 
 /// Simulate the cluster of these configuration files under attack

@@ -5,6 +5,7 @@
 
 mod again;
 mod args;
+mod component;
 mod console;
 mod files;
 mod input;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options, console),
         Command::Scenario(options) => scenario::run(&options, console),
         Command::Up(options) => up::run(&options, console),
+        Command::Apiserver(options) => component::apiserver(&options, console),
+        Command::Kubelet(options) => component::kubelet(&options, console),
     };
     status.into()
 }

@@ -2,7 +2,7 @@
 
 mod kubeconfig;
 mod network;
-mod stop;
+pub(crate) mod stop;
 
 use crate::console::Console;
 use crate::files::{self, Refused};

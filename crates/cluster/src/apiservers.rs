@@ -1,25 +1,20 @@
 //! The apiservers of a cluster, over one store.
 
 use crate::cluster::{Cluster, Facts};
+use crate::settings::{self, ApiserverParts};
 use crate::start::Setup;
 use async_trait::async_trait;
-use ravelin_apiserver::{
-    Anonymous, Apiserver, ApiserverConfig, AuditConfig, AuthorizationMode, FrontProxyConfig,
-    KubeletClientConfig, Running, ServiceAccountKeys, StartError, Store, TokenLives,
-};
+use ravelin_apiserver::{Apiserver, ApiserverConfig, Running, StartError, Store};
 use ravelin_client::ClientConfig;
 use ravelin_config as config;
 use ravelin_controllers::{KubernetesService, KubernetesServiceConfig};
 use ravelin_host::{BoxedStream, HostRef, Task};
+use ravelin_pki::{KeyPair, PublicKey};
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
 use ravelin_tunnel::{HostKeyPolicy, SshConfig, SshKey, SshTunneler, UnknownNode};
 use std::cell::{Ref, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long the apiserver believes a good token (`pkg/kubeapiserver/authenticator/config.go`).
-const TOKEN_CACHE: Duration = Duration::from_secs(10);
 
 /// The apiservers of a running cluster, and their store.
 pub(crate) struct Apiservers {
@@ -172,80 +167,32 @@ impl Setup<'_> {
         facts: &Facts,
         (machine, egress): (IpAddr, Arc<dyn Egress>),
     ) -> ApiserverConfig {
-        let apiserver = &self.config.apiserver;
         let names = self.apiserver_names(machine);
-        ApiserverConfig {
-            secure: SocketAddr::new(apiserver.bind_address, apiserver.secure_port),
-            insecure: apiserver.insecure.map(|port| own_address(port.address, machine)),
-            advertise: SocketAddr::new(machine, apiserver.secure_port),
-            tls: self.material.apiserver(names),
-            client_ca: self.material.client_anchors(self.config),
-            front_proxy: apiserver.request_header.as_ref().map(|given| FrontProxyConfig {
-                client_ca: self.material.anchors(given.client_ca_file.as_str()),
-                allowed_names: given.allowed_names.clone(),
-                username_headers: given.username_headers.clone(),
-                uid_headers: given.uid_headers.clone(),
-                group_headers: given.group_headers.clone(),
-                extra_headers_prefixes: given.extra_headers_prefix.clone(),
-            }),
-            anonymous: match (apiserver.anonymous_auth, apiserver.anonymous_paths.as_slice()) {
-                (false, _) => Anonymous::Off,
-                (true, []) => Anonymous::On,
-                (true, paths) => Anonymous::OnPaths(paths.to_vec()),
+        let front_proxy = self.config.apiserver.request_header.as_ref();
+        let (verify, sign) = self.service_account_keys();
+        settings::apiserver(
+            self.config,
+            ApiserverParts {
+                machine,
+                tls: self.material.apiserver(names),
+                client_ca: self.material.client_anchors(self.config),
+                front_proxy_ca: front_proxy.map(|given| self.material.anchors(given.client_ca_file.as_str())),
+                static_tokens: self.bootstrap.file(self.config),
+                verify,
+                sign: Some(sign),
+                kubelet_identity: facts.kubelet_client.clone(),
+                kubelet_trust: self.material.kubelet_trust(),
+                egress,
             },
-            bootstrap_tokens: apiserver.enable_bootstrap_token_auth,
-            static_tokens: self.bootstrap.file(self.config),
-            service_accounts: self.service_accounts(),
-            token_lives: TokenLives {
-                extended: apiserver.service_accounts.extend_token_expiration,
-                max_seconds: apiserver.service_accounts.max_token_expiration_s,
-            },
-            token_cache: TOKEN_CACHE,
-            // `-` is the standard output, which nobody keeps here.
-            audit: apiserver
-                .audit_log
-                .as_ref()
-                .filter(|path| path.as_str() != "-")
-                .map(|path| AuditConfig { path: path.as_str().to_owned() }),
-            authorization: apiserver
-                .authorization_modes
-                .iter()
-                .filter_map(|mode| authorizer(*mode))
-                .collect(),
-            admission: apiserver.admission.effective.clone(),
-            service_range: apiserver.service_cluster_ip_range,
-            node_ports: apiserver.service_node_ports,
-            kubelet: KubeletClientConfig {
-                identity: facts.kubelet_client.clone(),
-                trust: self.material.kubelet_trust(),
-                cert_cn_validation: apiserver.kubelet.cert_cn_validation,
-                preferred_address_types: apiserver
-                    .kubelet
-                    .preferred_address_types
-                    .iter()
-                    .map(|kind| kind.as_str().to_owned())
-                    .collect(),
-                default_port: apiserver.kubelet.default_port,
-            },
-            egress,
-            kubernetes_version: self.config.version.major_minor(),
-        }
+        )
     }
 }
 
 impl Setup<'_> {
     /// The keys of service account tokens: one for each file that the apiserver verifies by. It signs
     /// with one of these, or with one that none of them believes.
-    fn service_accounts(&mut self) -> ServiceAccountKeys {
+    fn service_account_keys(&mut self) -> (Vec<PublicKey>, Arc<KeyPair>) {
         let given = &self.config.apiserver.service_accounts;
-        let mut issuers = given.issuers.clone();
-        if issuers.is_empty() {
-            issuers.push("kubernetes/serviceaccount".to_owned());
-        }
-        let mut audiences = given.api_audiences.clone();
-        if audiences.is_empty() {
-            audiences.extend(issuers.first().cloned());
-        }
         let mut verify: Vec<&str> = given.key_files.iter().map(config::FileName::as_str).collect();
         let sign = match (&given.signed_with, &given.signing_key_file) {
             (Some(file), _) => file.as_str(),
@@ -256,31 +203,8 @@ impl Setup<'_> {
         if verify.is_empty() && given.signed_with.is_some() {
             verify.push(sign);
         }
-        ServiceAccountKeys {
-            issuers,
-            verify: verify.into_iter().map(|file| self.material.key(file).public().clone()).collect(),
-            sign: Some(self.material.key(sign)),
-            audiences,
-            lookup: given.lookup,
-            jwks_uri: given.jwks_uri.clone(),
-        }
-    }
-}
-
-/// An address of a machine's own in a file is another one here; loopback and all are the same.
-fn own_address(given: SocketAddr, machine: IpAddr) -> SocketAddr {
-    let same = given.ip().is_unspecified() || given.ip().is_loopback();
-    if same { given } else { SocketAddr::new(machine, given.port()) }
-}
-
-fn authorizer(mode: config::AuthorizationMode) -> Option<AuthorizationMode> {
-    match mode {
-        config::AuthorizationMode::Node => Some(AuthorizationMode::Node),
-        config::AuthorizationMode::Rbac => Some(AuthorizationMode::Rbac),
-        config::AuthorizationMode::AlwaysAllow => Some(AuthorizationMode::AlwaysAllow),
-        config::AuthorizationMode::AlwaysDeny => Some(AuthorizationMode::AlwaysDeny),
-        // What cannot be asked here allows nothing; the paths it may touch are untested.
-        config::AuthorizationMode::Abac | config::AuthorizationMode::Webhook => None,
+        let verify = verify.into_iter().map(|file| self.material.key(file).public().clone()).collect();
+        (verify, self.material.key(sign))
     }
 }
 

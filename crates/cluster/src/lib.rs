@@ -20,6 +20,7 @@ mod objects;
 mod populate;
 mod ports;
 mod rogue;
+mod settings;
 mod start;
 mod tenant;
 
@@ -32,6 +33,7 @@ pub use departed::Departed;
 pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};
 pub use ports::PortAt;
 pub use rogue::Rogue;
+pub use settings::{ApiserverParts, KubeletParts, apiserver, kubelet};
 pub use tenant::{TENANT_NAMESPACE, Tenant};
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod host;
 mod network;
 mod socket;
 
-pub use host::{Computer, computer};
+pub use host::{Computer, computer, own_address_towards};
 pub use network::{Network, NodePods, Observer};
 
 #[cfg(test)]

@@ -14,18 +14,27 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    /// Names that begin so are elsewhere; the first that fits counts.
+    places: Vec<(String, PathBuf)>,
     written: AtomicU64,
 }
 
 impl Folder {
-    pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), written: AtomicU64::new(0) }
+    pub(crate) fn new(root: impl Into<PathBuf>, places: Vec<(String, PathBuf)>) -> Self {
+        Self { root: root.into(), places, written: AtomicU64::new(0) }
     }
 
     /// Where a name's file is. A leading `/` is the root; no name leads out of it.
     fn path(&self, name: &str) -> io::Result<PathBuf> {
-        let mut path = self.root.clone();
-        for part in Path::new(name).components() {
+        let within = |(beginning, place): &(String, PathBuf)| {
+            name.strip_prefix(beginning.as_str())
+                .filter(|rest| rest.starts_with('/'))
+                .map(|rest| (rest.to_owned(), place.clone()))
+        };
+        let elsewhere = self.places.iter().find_map(within);
+        let (name, root) = elsewhere.unwrap_or_else(|| (name.to_owned(), self.root.clone()));
+        let mut path = root.clone();
+        for part in Path::new(&name).components() {
             match part {
                 Component::Normal(part) => path.push(part),
                 Component::RootDir | Component::CurDir => {}
@@ -37,7 +46,7 @@ impl Folder {
                 }
             }
         }
-        if path == self.root {
+        if path == root {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file name is empty"));
         }
         Ok(path)

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Computer {
     pub address: IpAddr,
     /// Where its small files are.
     pub files: PathBuf,
+    /// Files whose names begin so are elsewhere, such as `/var/lib/kubelet`; the first that fits counts.
+    pub places: Vec<(String, PathBuf)>,
     /// Who is told what its component says of itself.
     pub observer: Option<Observer>,
 }
@@ -41,15 +43,27 @@ pub struct Computer {
 /// This computer as a host: addresses are real ones, its pods have loopback sockets, its small files
 /// are in a folder.
 pub fn computer(computer: Computer) -> HostRef {
-    let Computer { name, address, files, observer } = computer;
+    let Computer { name, address, files, places, observer } = computer;
     Network::new(observer).add(Machine {
         name,
         address,
         is_real: true,
-        disk: Box::new(Folder::new(files)),
+        disk: Box::new(Folder::new(files, places)),
         unix: UnixSockets::default(),
         pods: Pods::Any,
     })
+}
+
+/// The address that this computer speaks from towards another. Nothing is sent.
+///
+/// # Errors
+/// Where there is no way to it.
+pub fn own_address_towards(to: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    #[allow(clippy::disallowed_types, reason = "its connect only looks up the route")]
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 impl OsHost {

@@ -1,6 +1,6 @@
 //! Real loopback sockets behind the cluster's addresses, and this computer as a host.
 
-use super::{Computer, Network, computer};
+use super::{Computer, Network, computer, own_address_towards};
 use crate::{Connection, Endpoint, HostRef, Listener, PortMap, Redirect};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -129,6 +129,7 @@ async fn only_a_published_port_is_open_to_other_programs() {
         name: "stranger".into(),
         address: [127, 0, 0, 1].into(),
         files: stranger,
+        places: vec![],
         observer: None,
     });
     let open: Endpoint = open.into();
@@ -181,7 +182,8 @@ impl Folder {
 
     fn computer(&self) -> HostRef {
         let (name, address) = ("here".to_owned(), IpAddr::from([127, 0, 0, 1]));
-        computer(Computer { name, address, files: self.0.clone(), observer: None })
+        let places = vec![("/var/lib/kubelet/pki".to_owned(), self.0.join("certificates"))];
+        computer(Computer { name, address, files: self.0.clone(), places, observer: None })
     }
 }
 
@@ -220,6 +222,10 @@ fn files_are_the_owners_alone_and_stay_in_their_folder() {
     assert_eq!(disk.read("/pki/a.pem"), None);
     disk.write("/pki/a.pem", b"one").unwrap();
     disk.write("pki/a.pem", b"two").unwrap();
+    disk.write("/var/lib/kubelet/pki/b.pem", b"three").unwrap();
+    assert_eq!(std::fs::read(folder.0.join("certificates/b.pem")).unwrap(), b"three");
+    disk.write("/var/lib/kubelet/pkix", b"four").unwrap();
+    assert!(folder.0.join("var/lib/kubelet/pkix").exists(), "only whole names of folders");
     disk.append("log", b"a").unwrap();
     disk.append("log", b"b").unwrap();
     assert_eq!(disk.read("/pki/a.pem").as_deref(), Some(&b"two"[..]));
@@ -230,7 +236,8 @@ fn files_are_the_owners_alone_and_stay_in_their_folder() {
     }
     let there = std::fs::read_dir(folder.0.join("pki")).unwrap().count();
     assert_eq!(there, 1, "nothing half-written is left");
-    for outside in ["../x", "/pki/../../x", "", "/"] {
+    assert_eq!(own_address_towards(at("127.0.0.1:1")).unwrap(), IpAddr::from([127, 0, 0, 1]));
+    for outside in ["/var/lib/kubelet/pki/../x", "../x", "/pki/../../x", "", "/"] {
         assert!(disk.write(outside, b"x").is_err(), "{outside}");
         assert_eq!(disk.read(outside), None, "{outside}");
     }

@@ -1,0 +1,125 @@
+//! One component on this computer, with the flags and files of its Kubernetes namesake.
+
+mod access;
+mod apiserver;
+mod given;
+mod kubelet;
+mod material;
+
+use crate::console::Console;
+use crate::files::{self, Refused};
+use crate::outcome::Status;
+use crate::up::stop::Stop;
+use clap::Args;
+use given::Given;
+use ravelin_config::Component;
+use ravelin_host::os::Observer;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long tasks that still run are waited for at the end.
+const ENDING: Duration = Duration::from_millis(500);
+
+macro_rules! about {
+    () => {
+        "\
+Flags are those of its Kubernetes namesake, as `--flag=value` or `--flag value`; what it does not know
+is an error. Flags that change nothing here are named once. Two flags are its own:
+  --kubernetes-version V  the version whose defaults and behaviours apply, such as 1.33
+  --verbose               say what the component says of itself, on standard error
+
+Private keys must be P-256 (EC) keys, as PKCS#8 or SEC1 PEM: RSA keys cannot be used yet.
+
+Exit status:
+  0  it ran until it was told to stop
+  2  bad input or usage; nothing was run
+  3  it could not be started, or a bug"
+    };
+}
+
+/// Run a kubelet on this computer, as a node of our apiserver or a real one
+///
+/// It joins with --bootstrap-kubeconfig, or uses the client certificate of --kubeconfig; registers its
+/// node, keeps its lease and status, runs the pods that are bound to it as built-in programs, and serves
+/// the kubelet's HTTPS endpoint. Addresses are this computer's own; its pods' addresses are known to this
+/// process alone.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = concat!(
+    "\
+Example:
+  ravelin kubelet --config kubelet.yaml --bootstrap-kubeconfig bootstrap.conf --kubeconfig kubelet.conf \\
+      --root-dir ./node --cert-dir ./node/pki --hostname-override worker-1 --node-ip 192.0.2.7
+
+", about!()))]
+pub(crate) struct Kubelet {
+    /// Flags of the kubelet
+    #[arg(value_name = "--FLAG", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    flags: Vec<String>,
+}
+
+/// Run an apiserver on this computer, for real kubelets and kubectls
+///
+/// Objects are kept in memory: they are gone when it stops.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = concat!(
+    "\
+Example:
+  ravelin apiserver --secure-port 6443 --client-ca-file ca.crt --tls-cert-file api.crt \\
+      --tls-private-key-file api.key --authorization-mode Node,RBAC --service-cluster-ip-range 10.96.0.0/12 \\
+      --service-account-issuer https://kubernetes.default.svc --service-account-key-file sa.pub \\
+      --service-account-signing-key-file sa.key --enable-bootstrap-token-auth
+
+", about!()))]
+pub(crate) struct Apiserver {
+    /// Flags of kube-apiserver
+    #[arg(value_name = "--FLAG", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    flags: Vec<String>,
+}
+
+/// Runs a kubelet until it is told to stop.
+pub(crate) fn kubelet(options: &Kubelet, console: &mut Console<'_>) -> Status {
+    run(Component::Kubelet, &options.flags, console)
+}
+
+/// Runs an apiserver until it is told to stop.
+pub(crate) fn apiserver(options: &Apiserver, console: &mut Console<'_>) -> Status {
+    run(Component::Apiserver, &options.flags, console)
+}
+
+fn run(component: Component, flags: &[String], console: &mut Console<'_>) -> Status {
+    let outcome = Given::read(component, flags).and_then(|given| {
+        for line in &given.remarks {
+            console.say(&ravelin_report::harmless(line));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Refused::failed(format!("no runtime: {error}")))?;
+        let running = async {
+            let stop = Stop::new()?;
+            match component {
+                Component::Kubelet => kubelet::run(&given, stop, console).await,
+                _ => apiserver::run(&given, stop, console).await,
+            }
+        };
+        let ended = runtime.block_on(running);
+        runtime.shutdown_timeout(ENDING);
+        ended
+    });
+    files::status(outcome, console)
+}
+
+/// Who is told what the component says of itself.
+fn observer(verbose: bool) -> Option<Observer> {
+    let observer: Observer = Arc::new(|host, kind, fields| {
+        let fields = fields.iter().map(|(name, value)| format!(" {name}={value:?}"));
+        let line = format!("{host}: {kind}{}", fields.collect::<String>());
+        // That nobody reads it is no failure.
+        let _ = writeln!(io::stderr(), "{}", ravelin_report::harmless(&line));
+    });
+    verbose.then_some(observer)
+}
+
+/// A port that could not be had.
+fn cannot_listen(what: &str, error: &io::Error) -> Refused {
+    Refused::failed(format!("{what}: {error}; something else may listen there: choose another port"))
+}
