@@ -1,3 +1,5 @@
+//! Main processes: attached to, ended, started anew; terminals; commands beside them.
+
 use crate::stage::Stage;
 use crate::{ContainerState, LogOptions, ProcessIo, Runtime, RuntimeError};
 use futures_util::StreamExt;

@@ -1,3 +1,5 @@
+//! What readers of a log find.
+
 use super::*;
 use futures_util::FutureExt;
 use std::sync::Arc;

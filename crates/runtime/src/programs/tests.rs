@@ -1,3 +1,5 @@
+//! Programs, as a caller of exec sees them.
+
 use crate::stage::Stage;
 use crate::{Runtime, RuntimeError};
 use sha2::{Digest, Sha256};

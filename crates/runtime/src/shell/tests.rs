@@ -1,3 +1,5 @@
+//! Scripts, and what a shell makes of them.
+
 use crate::stage::Stage;
 
 #[tokio::test(start_paused = true)]
