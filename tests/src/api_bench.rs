@@ -10,6 +10,8 @@ mod memory;
 mod stage;
 mod watches;
 
+pub(crate) use memory::resident_bytes;
+
 use anyhow::Result;
 use std::time::{Duration, Instant};
 

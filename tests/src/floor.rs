@@ -98,7 +98,7 @@ impl Floor {
 }
 
 /// Moves everything that one side has to say to the other.
-fn flow<A, B>(
+pub(crate) fn flow<A, B>(
     from: &mut impl std::ops::DerefMut<Target = rustls::ConnectionCommon<A>>,
     to: &mut impl std::ops::DerefMut<Target = rustls::ConnectionCommon<B>>,
 ) -> usize
@@ -118,7 +118,8 @@ where
     bytes.len()
 }
 
-fn configurations() -> (Arc<ServerConfig>, [Arc<ClientConfig>; 2]) {
+/// A server's configuration, and a client's with a certificate and without.
+pub(crate) fn configurations() -> (Arc<ServerConfig>, [Arc<ClientConfig>; 2]) {
     let mut entropy = Entropy::from_key([9; 32]);
     let (from, until) = (Timestamp::UNIX_EPOCH, Timestamp::constant(4_102_444_800, 0));
     let key = KeyPair::generate(&mut entropy);

@@ -11,6 +11,7 @@ mod floor;
 pub mod model;
 pub mod rbac_model;
 mod runs;
+pub mod stream_bench;
 mod work;
 
 pub use cells::{Cells, Row};

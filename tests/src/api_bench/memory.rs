@@ -31,7 +31,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// The memory that this process really has (`VmRSS` of proc(5)).
-fn resident_bytes() -> Result<Option<usize>> {
+pub(crate) fn resident_bytes() -> Result<Option<usize>> {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return Ok(None) };
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")).context("no VmRSS")?;

@@ -1,5 +1,6 @@
-//! `cargo xtask bench [api|simulation] [RUNS]`: how fast the API server is (`ravelin_tests::api_bench`),
-//! and how long the default simulation takes, each beside its floor.
+//! `cargo xtask bench [api|streams|simulation] [RUNS]`: how fast the API server is
+//! (`ravelin_tests::api_bench`), how fast streams are (`ravelin_tests::stream_bench`), and how long the
+//! default simulation takes, each beside its floor.
 //!
 //! The simulation's floor is the same number of TLS handshakes and the same number of application bytes, through
 //! rustls in memory with the same cryptography on as many threads: no network, no cluster, no HTTP.
@@ -7,13 +8,16 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use ravelin_config::ClusterConfig;
-use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench};
+use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench, stream_bench};
 use std::time::{Duration, Instant};
 
 /// How often both are measured, where nobody says.
 const RUNS: usize = 7;
 
-const USAGE: &str = "usage: bench [api|simulation] [RUNS]";
+const USAGE: &str = "usage: bench [api|streams|framing|simulation] [RUNS]";
+
+/// What can be measured alone.
+const PARTS: [&str; 4] = ["api", "streams", "framing", "simulation"];
 
 /// The seed of `ravelin simulate`.
 const SEED: u64 = 42;
@@ -28,21 +32,27 @@ type Counted = (&'static str, fn(&Work) -> usize);
 #[allow(clippy::disallowed_methods, reason = "it is a program of its own, and people give it arguments")]
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (parts, rest) = match arguments.first().map(String::as_str) {
-        Some("api") => ((true, false), &arguments[1..]),
-        Some("simulation") => ((false, true), &arguments[1..]),
-        _ => ((true, true), &arguments[..]),
+    let (part, rest) = match arguments.split_first() {
+        Some((part, rest)) if PARTS.contains(&part.as_str()) => (Some(part.as_str()), rest),
+        _ => (None, &arguments[..]),
     };
+    let wants = |name| part.is_none_or(|part| part == name);
     let runs = match rest {
         [] => RUNS,
         [runs] => runs.parse().ok().filter(|runs| *runs > 0).context(USAGE)?,
         _ => bail!(USAGE),
     };
     // What objects weigh can be told only before a simulation has taken memory.
-    if parts.0 {
+    if wants("api") {
         api_bench::run(runs)?;
     }
-    if parts.1 {
+    if wants("streams") {
+        stream_bench::run(runs)?;
+    }
+    if part == Some("framing") {
+        stream_bench::framing(runs)?;
+    }
+    if wants("simulation") {
         simulation(runs)?;
     }
     Ok(())
