@@ -163,7 +163,14 @@ impl Runtime for Builtin {
         write(&sandbox.host, &sandbox.root, &sandbox.files)?;
         // What half a pod still holds (ports above all) is let go before it starts again; of one that
         // only waits for some of its containers, the others go on.
-        let before = self.pods().running.remove(&uid).filter(RunningPod::is_alive);
+        let before = self.pods().running.remove(&uid);
+        let before = before.filter(|pod| {
+            let is_alive = pod.is_alive();
+            if !is_alive {
+                pod.files.remove_written();
+            }
+            is_alive
+        });
         let ledger = self.pods().ledgers.entry(uid.clone()).or_default().clone();
         let (files, started, mut kept) = match before {
             Some(pod) => (pod.files, pod.started, pod.containers),

@@ -46,7 +46,7 @@ impl Command {
         let outputs = [streams.stdout.clone(), streams.stderr.clone()];
         let terminal = attended.as_ref().map(|attended| Arc::clone(&attended.terminal));
         let Self { around, env, directory, argv, mut container, .. } = self;
-        let process = Process { around, env, directory, streams, terminal, depth: 0 };
+        let process = Process { around, env, directory, streams, terminal, depth: 0, family: Arc::default() };
         let program = argv.first().map_or("", String::as_str);
         if let Err(missing) = programs::find(&process, program) {
             recording.ended(missing.status());

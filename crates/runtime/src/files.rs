@@ -70,6 +70,8 @@ struct Held {
     mounted: BTreeMap<String, Meta>,
     written: BTreeMap<String, Meta>,
     directories: BTreeSet<String>,
+    /// The pod has gone: what a command still wrote would be left to whoever gets its address.
+    is_over: bool,
 }
 
 impl fmt::Debug for Files {
@@ -147,9 +149,11 @@ impl Files {
         self.held().mounted = files.iter().map(|(name, content)| (name.clone(), meta(content))).collect();
     }
 
-    /// Removes what commands wrote.
+    /// Removes what commands wrote; they write nothing any more.
     pub(crate) fn remove_written(&self) {
-        for name in std::mem::take(&mut self.held().written).into_keys() {
+        let mut held = self.held();
+        held.is_over = true;
+        for name in std::mem::take(&mut held.written).into_keys() {
             // A file that stays is no reason to keep the pod.
             let _ = self.host.disk().remove(&self.on_disk(&name));
         }
@@ -194,6 +198,9 @@ impl Files {
         let mut held = self.held();
         if path.len() > MAX_PATH_BYTES {
             return Err(FileError::NameTooLong);
+        }
+        if held.is_over {
+            return Err(FileError::Disk);
         }
         if held.mounted.contains_key(path) {
             return Err(FileError::ReadOnly);
@@ -342,8 +349,11 @@ mod tests {
         files.remove("/tmp/a").unwrap();
         assert_eq!(files.read("/tmp/a"), Err(FileError::Missing));
         files.open("/tmp/b", false).unwrap();
+        let writer = files.open("/tmp/b", true).unwrap();
         files.remove_written();
         assert!(files.list("/tmp").is_empty());
+        assert_eq!(writer.write(b"late"), Err(FileError::Missing), "a command outlives no pod");
+        assert_eq!(files.open("/tmp/c", false).unwrap_err(), FileError::Disk);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub const MAX_LOG_BYTES: usize = 10 * 1024 * 1024;
 /// to read, the newest.
 pub const MAX_LOG_FILES: usize = 5;
 
+/// What stands before each entry of a log file: its time, its output, and whether it is whole
+/// (`containerd/internal/cri/io/logger.go`). It keeps a log of empty lines from growing without bound.
+pub(crate) const ENTRY_HEAD_BYTES: usize = "2026-01-01T00:00:00.000000000Z stdout F ".len();
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -73,7 +77,7 @@ struct File {
 
 impl Log {
     fn write(&mut self, entry: Entry) {
-        let size = entry.text.len() + 1;
+        let size = ENTRY_HEAD_BYTES + entry.text.len() + 1;
         let is_full = self
             .files
             .back()

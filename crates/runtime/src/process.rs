@@ -43,6 +43,9 @@ pub(crate) struct Streams {
 /// is on the stack.
 pub(crate) const MAX_NESTED: usize = 60;
 
+/// How many processes a command may consist of at a time.
+pub(crate) const MAX_PROCESSES: usize = 256;
+
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Process {
@@ -54,6 +57,8 @@ pub(crate) struct Process {
     pub(crate) terminal: Option<Arc<Terminal>>,
     /// How deeply it stands within others.
     pub(crate) depth: usize,
+    /// One hold for each process of the same command.
+    pub(crate) family: Arc<()>,
 }
 
 impl Process {
@@ -64,6 +69,11 @@ impl Process {
 
     pub(crate) async fn print(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
         self.streams.stdout.write(text.as_ref()).await
+    }
+
+    /// Is there room for so many more processes beside it?
+    pub(crate) fn may_fork(&self, more: usize) -> bool {
+        Arc::strong_count(&self.family) + more <= MAX_PROCESSES
     }
 
     /// Complains, and gives the exit status of a failure.

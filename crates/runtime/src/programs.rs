@@ -17,6 +17,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::io;
 
+/// How many files a program has open at a time (`RLIMIT_NOFILE` as it usually is).
+const MAX_OPEN_FILES: usize = 1024;
+
+/// What all files that a program names hold together, in bytes; they are read before it begins.
+const MAX_OPEN_BYTES: usize = 128 * 1024 * 1024;
+
 /// What a program ends with that writes where nobody reads (`SIGPIPE`).
 const BROKEN_PIPE: i32 = 128 + 13;
 
@@ -179,12 +185,19 @@ async fn inputs(
     if names.is_empty() {
         opened.push(("-".to_owned(), process.streams.stdin.clone()));
     }
+    let mut bytes = 0;
     for name in names {
         if name == "-" {
             opened.push((name.clone(), process.streams.stdin.clone()));
             continue;
         }
-        match open_input(process, &process.path(name)) {
+        let path = process.path(name);
+        bytes += process.around.files.meta(&path).map_or(0, |meta| meta.bytes);
+        if opened.len() >= MAX_OPEN_FILES || bytes > MAX_OPEN_BYTES {
+            status = process.complain(format!("{program}: {name}: Too many open files")).await?;
+            break;
+        }
+        match open_input(process, &path) {
             Ok(input) => opened.push((name.clone(), input)),
             Err(error) => status = process.complain(format!("{program}: {name}: {error}")).await?,
         }

@@ -15,12 +15,15 @@ mod syntax;
 mod tests;
 mod word;
 
-use crate::process::Process;
+use crate::process::{Process, Streams};
 use std::collections::BTreeMap;
 use std::io;
 
 /// What one expansion may give.
 const MAX_EXPANSION_BYTES: usize = 1024 * 1024;
+
+/// What all variables of a shell hold together, their names included.
+const MAX_VARIABLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The longest script that is read from a file.
 const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
@@ -55,6 +58,11 @@ impl From<io::Error> for Jump {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
+}
+
+/// What a variable takes, with what it takes to keep it.
+fn size(name: &str, value: &str) -> usize {
+    name.len() + value.len() + 64
 }
 
 /// Runs `sh` with its arguments.
@@ -121,12 +129,20 @@ impl Shell {
     }
 
     /// Gives a variable a value; one that is exported stays so.
-    fn assign(&mut self, name: &str, value: String) {
+    async fn assign(&mut self, name: &str, value: String, streams: &Streams) -> Result<(), Jump> {
+        let all = self.variables.iter().chain(&self.process.env);
+        let held: usize =
+            all.filter(|(other, _)| *other != name).map(|(other, value)| size(other, value)).sum();
+        if held + size(name, &value) > MAX_VARIABLE_BYTES {
+            let _ = streams.stderr.write(b"sh: out of memory\n").await;
+            return Err(Jump::Exit(2));
+        }
         match self.process.env.get_mut(name) {
             Some(exported) => *exported = value,
             None => {
                 self.variables.insert(name.to_owned(), value);
             }
         }
+        Ok(())
     }
 }

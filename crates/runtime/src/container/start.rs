@@ -89,8 +89,8 @@ fn process(
         (None, Streams { stdin: keys.clone(), stdout, stderr })
     };
     let directory = if view.working_directory.is_empty() { "/" } else { &view.working_directory };
-    let process =
-        Process { around: place.around, env, directory: directory.to_owned(), streams, terminal, depth: 0 };
+    let (around, directory, family) = (place.around, directory.to_owned(), Arc::default());
+    let process = Process { around, env, directory, streams, terminal, depth: 0, family };
     if let Err(missing) = programs::find(&process, &argv[0]) {
         let message = format!(
             "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \

@@ -11,6 +11,9 @@ pub const MAX_RECORDING_BYTES: usize = 64 * 1024;
 /// So much is remembered of all commands of a pod together.
 pub const MAX_RECORDED_BYTES: usize = 64 * 1024 * 1024;
 
+/// So much is remembered of what commands of a pod were started as; past it, none is started.
+pub const MAX_ARGV_BYTES: usize = 64 * 1024 * 1024;
+
 /// The exit status of what was killed.
 pub(crate) const KILLED: i32 = 128 + 9;
 
@@ -56,6 +59,8 @@ pub(super) struct Runs {
     all: Vec<Run>,
     /// How many bytes they hold.
     held: usize,
+    /// How many their programs and arguments do.
+    argv_bytes: usize,
 }
 
 struct Run {
@@ -119,12 +124,14 @@ impl Ledger {
         container: &str,
         argv: &[String],
     ) -> Option<Recording> {
-        let all = &mut self.book().runs.all;
-        if all.len() >= MAX_SERVED {
+        let runs = &mut self.book().runs;
+        let bytes: usize = argv.iter().map(|word| word.len() + size_of::<String>()).sum();
+        if runs.all.len() >= MAX_SERVED || runs.argv_bytes + bytes > MAX_ARGV_BYTES {
             return None;
         }
+        runs.argv_bytes += bytes;
         let (container, argv) = (container.to_owned(), argv.to_vec());
-        all.push(Run { at, container, argv, streams: Default::default(), exit_code: None });
-        Some(Recording { ledger: Arc::clone(self), number: all.len() - 1 })
+        runs.all.push(Run { at, container, argv, streams: Default::default(), exit_code: None });
+        Some(Recording { ledger: Arc::clone(self), number: runs.all.len() - 1 })
     }
 }

@@ -6,11 +6,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use ravelin_entropy::Entropy;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, mpsc};
 
 /// About so much is read at once.
 pub(crate) const PIECE_BYTES: usize = 32 * 1024;
+
+/// What never makes its reader wait takes a millisecond for so many bytes, as it does for writers.
+const BYTES_PER_MS: usize = 1024 * 1024;
 
 /// The longest line that is looked for the end of.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -23,6 +27,8 @@ struct Reading {
     /// What was read and not taken.
     left: BytesMut,
     source: Source,
+    /// Bytes that were read without waiting.
+    unpaid: usize,
 }
 
 /// What is behind an input.
@@ -45,7 +51,7 @@ pub(crate) enum Source {
 
 impl Input {
     pub(crate) fn new(source: Source) -> Self {
-        Self(Arc::new(Mutex::new(Reading { left: BytesMut::new(), source })))
+        Self(Arc::new(Mutex::new(Reading { left: BytesMut::new(), source, unpaid: 0 })))
     }
 
     /// The next bytes, at most `most`; none at the end.
@@ -79,6 +85,13 @@ impl Input {
 impl Reading {
     /// Waits for more; false at the end.
     async fn fill(&mut self) -> io::Result<bool> {
+        if matches!(self.source, Source::Zeroes | Source::Random(_)) {
+            self.unpaid += PIECE_BYTES;
+            if self.unpaid >= BYTES_PER_MS {
+                self.unpaid = 0;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
         let left = &mut self.left;
         let before = left.len();
         match &mut self.source {

@@ -62,17 +62,18 @@ impl Asked {
 
     fn long(&mut self, process: &Process, option: &str) -> Result<(), String> {
         match option {
-            "-no-same-owner" | "-no-same-permissions" | "-touch" => Ok(()),
-            "-create" => Ok(self.action = 'c'),
-            "-extract" => Ok(self.action = 'x'),
-            "-list" => Ok(self.action = 't'),
-            "-verbose" => Ok(self.is_verbose = true),
+            "-no-same-owner" | "-no-same-permissions" | "-touch" => {}
+            "-create" => self.action = 'c',
+            "-extract" => self.action = 'x',
+            "-list" => self.action = 't',
+            "-verbose" => self.is_verbose = true,
             _ => match option.split_once('=') {
-                Some(("-file", archive)) => Ok(self.archive = archive.to_owned()),
-                Some(("-directory", to)) => self.change(process, to),
-                _ => Err(format!("unrecognized option '-{option}'")),
+                Some(("-file", archive)) => self.archive = archive.to_owned(),
+                Some(("-directory", to)) => return self.change(process, to),
+                _ => return Err(format!("unrecognized option '-{option}'")),
             },
         }
+        Ok(())
     }
 
     fn change(&mut self, process: &Process, to: &str) -> Result<(), String> {

@@ -112,6 +112,7 @@ impl Shell {
             if !is_name(name) {
                 return self.say(streams, &format!("export: {name}: bad variable name"), 2).await;
             }
+            self.assign(name, value.clone(), streams).await?;
             self.variables.remove(name);
             self.process.env.insert(name.to_owned(), value);
         }
@@ -156,7 +157,7 @@ impl Shell {
                 rest = after.trim_start();
                 word
             };
-            self.assign(name, value.to_owned());
+            self.assign(name, value.to_owned(), streams).await?;
         }
         Ok(i32::from(!is_whole))
     }

@@ -83,6 +83,9 @@ impl Shell {
                 | Part::Number { is_quoted: true, .. } => fields.push(&text),
                 _ => fields.push_split(&text),
             }
+            if fields.bytes > MAX_EXPANSION_BYTES {
+                return Err(self.too_long(streams).await);
+            }
         }
         Ok(fields)
     }
@@ -121,7 +124,7 @@ impl Shell {
                 Some(Otherwise::Default(word)) if !is_there => self.word(word, streams).await,
                 Some(Otherwise::Assign(word)) if !is_there => {
                     let value = self.word(word, streams).await?;
-                    self.assign(name, value.clone());
+                    self.assign(name, value.clone(), streams).await?;
                     Ok(value)
                 }
                 _ => Ok(value.unwrap_or_default()),

@@ -2,10 +2,13 @@
 
 use super::parse::parse;
 use super::syntax::SyntaxError;
-use super::{Jump, MAX_SCRIPT_BYTES, Shell};
+use super::{Jump, Shell};
 use crate::process::{Streams, Terminal};
 use std::io;
 use std::sync::Arc;
+
+/// The longest command that is not whole: with each of its lines it is read anew.
+const MAX_UNFINISHED_BYTES: usize = 64 * 1024;
 
 /// What a shell ends with that was interrupted.
 pub(crate) const INTERRUPTED: i32 = 128 + 2;
@@ -32,7 +35,7 @@ impl Shell {
             };
             let Some(line) = line else { return self.end_of_input(&text, &streams).await };
             text.push_str(&String::from_utf8_lossy(&line));
-            if text.len() > MAX_SCRIPT_BYTES {
+            if text.len() > MAX_UNFINISHED_BYTES {
                 return self.process.complain("sh: line too long").await.map(|_| 2);
             }
             match parse(&text) {

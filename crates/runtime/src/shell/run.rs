@@ -54,6 +54,10 @@ impl Shell {
 
     /// Runs all at once, each in a shell of its own.
     async fn piped(&mut self, commands: &[Command], streams: &Streams) -> Result<i32, Jump> {
+        if !self.process.may_fork(commands.len()) {
+            streams.stderr.write(b"sh: can't fork: Resource temporarily unavailable\n").await?;
+            return Err(Jump::Exit(2));
+        }
         let mut stdin = streams.stdin.clone();
         let mut running = Vec::new();
         for (index, command) in commands.iter().enumerate() {
@@ -125,7 +129,7 @@ impl Shell {
                 Kind::For { name, words, body } => {
                     let mut status = 0;
                     for word in self.words(words, &streams).await? {
-                        self.assign(name, word);
+                        self.assign(name, word, &streams).await?;
                         match self.round(body, &streams).await? {
                             Some(ended) => status = ended,
                             None => break,
@@ -135,6 +139,13 @@ impl Shell {
                 }
             }
         })
+    }
+
+    async fn assign_all(&mut self, given: Vec<(String, String)>, streams: &Streams) -> Result<(), Jump> {
+        for (name, value) in given {
+            self.assign(&name, value, streams).await?;
+        }
+        Ok(())
     }
 
     /// A condition may fail.
@@ -169,12 +180,12 @@ impl Shell {
             given.push((name.clone(), self.word(word, &streams).await?));
         }
         let Some(program) = argv.first() else {
-            given.into_iter().for_each(|(name, value)| self.assign(&name, value));
+            self.assign_all(given, &streams).await?;
             // What a command in the value ended with.
             return Ok(self.status);
         };
         if builtins::is_builtin(program) {
-            given.into_iter().for_each(|(name, value)| self.assign(&name, value));
+            self.assign_all(given, &streams).await?;
             return self.builtin(&argv, streams).await;
         }
         let mut process = self.process.clone();
