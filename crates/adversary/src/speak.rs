@@ -30,7 +30,13 @@ impl Request {
     /// A request without body and credentials.
     pub fn new(method: &str, target: &str, host: &str) -> Self {
         let headers = vec![("host".to_owned(), host.to_owned()), ("accept".to_owned(), "*/*".to_owned())];
-        Self { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new(), streams: None }
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers,
+            body: Vec::new(),
+            streams: None,
+        }
     }
 
     /// The same with a bearer token.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// The names of the pods that run, by address: only the cluster knows them.
 pub fn pod_names(stage: &Stage) -> Vec<(IpAddr, String)> {
-    let pods = [Demo::Web, Demo::Logger, Demo::Client].map(|demo| stage.all_pods(demo));
+    let pods = [Demo::Web, Demo::Logger, Demo::Client, Demo::Shell].map(|demo| stage.all_pods(demo));
     let demo = pods.into_iter().flatten().map(|pod| (pod.address, pod.name));
     let tenant = stage.cluster.tenant().map(|tenant| (tenant.address, tenant.name));
     demo.chain(tenant).collect()

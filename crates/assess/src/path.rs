@@ -52,7 +52,7 @@ pub enum Path {
 
 impl Path {
     /// Every path, in the order in which they are run and reported.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::NodeBootstrap,
         Self::NodeToApiserver,
         Self::PodToApiserver,
@@ -60,6 +60,9 @@ impl Path {
         Self::ControllerToApiserver,
         Self::UserToApiserver,
         Self::KubeletLogs,
+        Self::KubeletExec,
+        Self::KubeletAttach,
+        Self::KubeletPortForward,
         Self::NodeHttp,
         Self::NodeHttps,
         Self::PodHttp,

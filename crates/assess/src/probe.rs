@@ -126,7 +126,16 @@ fn refused_with(code: u16, message: &str) -> Handed {
 
 fn error(text: String) -> Handed {
     /// What the errors of failed checks speak of.
-    const CHECKS: [&str; 6] = ["certificate", "Unauthorized", "orbidden", "credentials", "host key", "x509"];
+    const CHECKS: [&str; 8] = [
+        "certificate",
+        "Unauthorized",
+        "orbidden",
+        "credentials",
+        "host key",
+        "x509",
+        "redirect not allowed",
+        "invalid upgrade response",
+    ];
     let names_check = CHECKS.iter().any(|check| text.contains(check));
     Handed::Error { text, names_check }
 }

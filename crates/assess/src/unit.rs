@@ -26,6 +26,11 @@ const BOOT: Duration = Duration::from_secs(120);
 const SLOT: Duration = Duration::from_secs(10);
 const SLOT_WITH_TUNNELS: Duration = Duration::from_secs(30);
 
+/// The pause before each further path to kubelets: what a kubelet learned of callers on the one
+/// before (`cacheAuthorizedTTL`, 5 minutes by default) is forgotten then, whether or not that path
+/// was run.
+const FORGETTING: Duration = Duration::from_secs(310);
+
 /// How often a path is tried after the faults have healed, and the pause between two tries: with
 /// the probes' own deadlines it has some three minutes.
 const HEALING_ATTEMPTS: u32 = 12;
@@ -203,7 +208,8 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played
     let plays = plan.paths.iter().copied().map(|path| {
         let earlier = Path::ALL.iter().take_while(|known| **known != path);
         let slots = earlier.map(|earlier| slots(plan.attacker, *earlier)).sum::<u32>();
-        PathPlay { stage: &stage, plan: &plan, tampering, path, slot, first: begin + slot * slots }
+        let first = begin + slot * slots + FORGETTING * pauses(path);
+        PathPlay { stage: &stage, plan: &plan, tampering, path, slot, first }
     });
     let attacks = async {
         for play in plays.clone() {
@@ -230,6 +236,12 @@ fn slots(attacker: Attacker, path: Path) -> u32 {
         path if path.is_asked_directly() => most_tactics_of_who_asks(ServerKind::Port),
         _ => most_tactics(attacker),
     }
+}
+
+/// How many paths to kubelets follow another one, up to and with this path.
+fn pauses(path: Path) -> u32 {
+    let further = [Path::KubeletExec, Path::KubeletAttach, Path::KubeletPortForward];
+    further.iter().map(|known| u32::from(*known <= path)).sum()
 }
 
 impl PathRun {

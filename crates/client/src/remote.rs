@@ -13,9 +13,11 @@ use ravelin_api::percent_encode;
 use ravelin_host::BoxedStream;
 use ravelin_stream::channel::{PORT_FORWARD_PROTOCOL, PROTOCOL_HEADER, SPDY, TUNNEL_PROTOCOL};
 use ravelin_stream::channel::{StreamProtocol, WebSocketProtocol, stream_header, stream_type};
-use ravelin_transport::streams::{self, BoxedReader, BoxedWriter, PING_PERIOD, RemoteClient, RemoteOptions, Spdy};
-use ravelin_transport::upgrade::{Upgraded, WebSocketOffer};
 use ravelin_transport::collect;
+use ravelin_transport::streams::{
+    self, BoxedReader, BoxedWriter, PING_PERIOD, RemoteClient, RemoteOptions, Spdy,
+};
+use ravelin_transport::upgrade::{Upgraded, WebSocketOffer};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -88,8 +90,12 @@ impl Client {
     ) -> Result<RemoteClient, ClientError> {
         let Remote { container, options, carrier } = how;
         query.extend(container.map(|name| ("container", name)));
-        let flags =
-            [("stdin", options.stdin), ("stdout", options.stdout), ("stderr", options.stderr), ("tty", options.tty)];
+        let flags = [
+            ("stdin", options.stdin),
+            ("stdout", options.stdout),
+            ("stderr", options.stderr),
+            ("tty", options.tty),
+        ];
         query.extend(flags.into_iter().filter(|(_, on)| *on).map(|(name, _)| (name, "true")));
         let path = crate::client::with_query(&path(pod, verb), &query);
         self.within_deadline(async {

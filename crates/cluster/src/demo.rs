@@ -35,11 +35,13 @@ pub enum Demo {
     Logger,
     /// A pod that speaks to the apiserver.
     Client,
+    /// A pod whose main process is a shell that waits to be told what to do.
+    Shell,
 }
 
 impl Demo {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Web, Self::HostWeb, Self::Logger, Self::Client];
+    pub const ALL: [Self; 5] = [Self::Web, Self::HostWeb, Self::Logger, Self::Client, Self::Shell];
 
     /// The pod's name on a node.
     pub fn pod_name(self, node: &str) -> String {
@@ -48,6 +50,7 @@ impl Demo {
             Self::HostWeb => "host-web",
             Self::Logger => "logger",
             Self::Client => "client",
+            Self::Shell => "shell",
         };
         format!("{kind}-{node}")
     }
@@ -58,8 +61,12 @@ impl Demo {
             Self::Web | Self::HostWeb => "ravelin.test/web",
             Self::Logger => "ravelin.test/logger",
             Self::Client => "ravelin.test/apiclient",
+            Self::Shell => "ravelin.test/shell",
         };
         let mut container = json!({"name": "main", "image": image});
+        if self == Self::Shell {
+            container["stdin"] = json!(true);
+        }
         if matches!(self, Self::Web | Self::HostWeb) {
             container["ports"] = json!([
                 {"name": "http", "containerPort": WEB_HTTP_PORT},

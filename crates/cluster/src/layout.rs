@@ -5,7 +5,7 @@ use ravelin_config::ClusterConfig;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// How many pod addresses each node has machines for.
-pub const PODS_PER_NODE: usize = 6;
+pub const PODS_PER_NODE: usize = 7;
 
 /// The largest cluster that the address plan has room for.
 pub const MAX_NODES: u32 = 5_000;

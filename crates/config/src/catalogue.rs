@@ -170,11 +170,8 @@ pub(crate) mod paths {
     /// Whatever the apiserver asks.
     pub(crate) const FROM_API: &[&str] = &["apiserver-to-*"];
     /// What runs in streams between apiserver and kubelet.
-    pub(crate) const STREAMS: &[&str] = &[
-        "apiserver-to-kubelet/exec",
-        "apiserver-to-kubelet/attach",
-        "apiserver-to-kubelet/port-forward",
-    ];
+    pub(crate) const STREAMS: &[&str] =
+        &["apiserver-to-kubelet/exec", "apiserver-to-kubelet/attach", "apiserver-to-kubelet/port-forward"];
     /// The same, and upgrades through the apiserver's proxies.
     pub(crate) const UPGRADES: &[&str] = &[
         "apiserver-to-kubelet/exec",

@@ -28,22 +28,40 @@ controller-to-apiserver         impostor      -       not_exposed     not_expose
 
 /// Kubelets that nobody verifies: an impostor can stand in for one, but cannot relay to it, since
 /// the apiserver's client certificate is bound to the handshake.
-const LOGS_OF_UNVERIFIED_KUBELETS: &str = "
+const UNVERIFIED_KUBELETS: &str = "
 apiserver-to-kubelet/logs       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
 apiserver-to-kubelet/logs       impostor      yes     broken          held             broken              held               held             held
+apiserver-to-kubelet/exec       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/exec       impostor      yes     broken          held             broken              held               held             held
+apiserver-to-kubelet/attach     eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/attach     impostor      yes     broken          held             broken              held               held             held
+apiserver-to-kubelet/port-forward eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/port-forward impostor      yes     broken          held             broken              held               held             held
 ";
 
 /// Kubelets whose certificates the apiserver verifies.
-const LOGS_OF_VERIFIED_KUBELETS: &str = "
+const VERIFIED_KUBELETS: &str = "
 apiserver-to-kubelet/logs       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
 apiserver-to-kubelet/logs       impostor      yes     held            held             held                held               held             held
+apiserver-to-kubelet/exec       eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/exec       impostor      yes     held            held             held                held               held             held
+apiserver-to-kubelet/attach     eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/attach     impostor      yes     held            held             held                held               held             held
+apiserver-to-kubelet/port-forward eavesdropper  -       held            held             not_applicable      not_applicable     held             held
+apiserver-to-kubelet/port-forward impostor      yes     held            held             held                held               held             held
 ";
 
 /// Kubelets started with flags alone, behind tunnels: they serve anyone, so the impostor gets the
-/// genuine log too.
-const LOGS_THROUGH_TUNNELS: &str = "
+/// genuine answer too.
+const KUBELETS_THROUGH_TUNNELS: &str = "
 apiserver-to-kubelet/logs@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
 apiserver-to-kubelet/logs@ssh   impostor      -       broken          broken           broken              held               held             broken
+apiserver-to-kubelet/exec@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/exec@ssh   impostor      -       broken          broken           broken              held               held             broken
+apiserver-to-kubelet/attach@ssh eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/attach@ssh impostor      -       broken          broken           broken              held               held             broken
+apiserver-to-kubelet/port-forward@ssh eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/port-forward@ssh impostor      -       broken          broken           broken              held               held             broken
 ";
 
 /// The proxies of the apiserver, which verify nobody and send no credential.
@@ -96,23 +114,23 @@ apiserver-to-service/https@ssh  impostor      -       broken          broken    
 ";
 
 pub fn kubeadm_default() -> Cells {
-    table(&[TO_THE_APISERVER, LOGS_OF_UNVERIFIED_KUBELETS, PROXIES])
+    table(&[TO_THE_APISERVER, UNVERIFIED_KUBELETS, PROXIES])
 }
 
 pub fn kubeadm_verified() -> Cells {
-    table(&[TO_THE_APISERVER, LOGS_OF_VERIFIED_KUBELETS, PROXIES])
+    table(&[TO_THE_APISERVER, VERIFIED_KUBELETS, PROXIES])
 }
 
 pub fn legacy_ssh_tunnels() -> Cells {
-    table(&[TO_THE_APISERVER, LOGS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS])
+    table(&[TO_THE_APISERVER, KUBELETS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS])
 }
 
 pub fn legacy_ssh_tunnels_seen_from_access() -> Cells {
-    table(&[TO_THE_APISERVER, LOGS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS])
+    table(&[TO_THE_APISERVER, KUBELETS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS])
 }
 
 fn table(parts: &[&str]) -> Cells {
     let table = Cells::table(&[&[COLUMNS], parts].concat().concat());
-    assert_eq!(table.0.len(), 26, "13 paths and two attackers");
+    assert_eq!(table.0.len(), 32, "16 paths and two attackers");
     table
 }

@@ -10,8 +10,15 @@ use ravelin_sim::{Action, PacketView};
 use ravelin_tests::{ATTACKERS, Sample, plan};
 
 /// Paths of every kind: to the apiserver, to a kubelet, to a server of somebody's.
-const PATHS: [Path; 5] =
-    [Path::NodeBootstrap, Path::PodToApiserver, Path::KubeletLogs, Path::NodeHttp, Path::ServiceHttps];
+const PATHS: [Path; 7] = [
+    Path::NodeBootstrap,
+    Path::PodToApiserver,
+    Path::KubeletLogs,
+    Path::KubeletExec,
+    Path::KubeletPortForward,
+    Path::NodeHttp,
+    Path::ServiceHttps,
+];
 
 fn run(attacker: Attacker, tampering: impl Tampering) -> Vec<PathRun> {
     let mut plan = plan(&Sample::KubeadmVerified.config(), attacker, (Flaws::none(), 61));

@@ -33,10 +33,7 @@ pub fn headers(wanted: &Streams) -> Vec<(String, String)> {
             ("sec-websocket-protocol", CHANNELS.name().to_owned()),
         ],
         Streams::Port { .. } => {
-            vec![
-                ("upgrade", SPDY.to_owned()),
-                (PROTOCOL_HEADER, PORT_FORWARD_PROTOCOL.to_owned()),
-            ]
+            vec![("upgrade", SPDY.to_owned()), (PROTOCOL_HEADER, PORT_FORWARD_PROTOCOL.to_owned())]
         }
     };
     let asked = headers.into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -68,7 +65,8 @@ pub async fn request(
 /// A command's whole output.
 async fn output(field: &Field, stream: BoxedStream) -> Result<Vec<u8>, StreamError> {
     let options = RemoteOptions { stdin: false, stdout: true, stderr: false, tty: false };
-    let mut command = streams::remote_client_websocket(field.host(), stream, CHANNELS.name(), options).await?;
+    let mut command =
+        streams::remote_client_websocket(field.host(), stream, CHANNELS.name(), options).await?;
     let mut output = Vec::new();
     if let Some(stdout) = &mut command.stdout {
         // What there is of it is what the attacker has.

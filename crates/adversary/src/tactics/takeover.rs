@@ -15,7 +15,9 @@ use ravelin_host::BoxedStream;
 use ravelin_oracle::dissect::{Message, StartLine, exchanges};
 use ravelin_stream::channel::{PROTOCOL_HEADER, SPDY, TUNNEL_PROTOCOL, stream_header, stream_type};
 use ravelin_stream::websocket;
-use ravelin_transport::streams::{self, BoxedReader, BoxedWriter, RemoteCommand, RemoteOptions, Spdy, SpdyStream};
+use ravelin_transport::streams::{
+    self, BoxedReader, BoxedWriter, RemoteCommand, RemoteOptions, Spdy, SpdyStream,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,7 +82,9 @@ impl<'a> Wanted<'a> {
     fn options(&self) -> RemoteOptions {
         let has = |name: &str| {
             let query = self.target.split_once('?').map_or("", |(_, query)| query);
-            query.split('&').any(|pair| matches!(pair.split_once('='), Some((key, "1" | "true")) if key == name))
+            query
+                .split('&')
+                .any(|pair| matches!(pair.split_once('='), Some((key, "1" | "true")) if key == name))
         };
         let tty = has("tty");
         RemoteOptions { stdin: has("input"), stdout: has("output"), stderr: has("error") && !tty, tty }
@@ -93,7 +97,8 @@ impl<'a> Wanted<'a> {
         } else {
             (SPDY, PROTOCOL_HEADER, self.offered(PROTOCOL_HEADER))
         };
-        let mut head = format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n");
+        let mut head =
+            format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n");
         if !value.is_empty() {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -119,7 +124,9 @@ impl<'a> Wanted<'a> {
             Carrier::Spdy(_) if self.forwards_ports() => {
                 return forge_ports(notes, flow, &Spdy::server(host, stream)).await;
             }
-            Carrier::Spdy(version) => streams::remote_server_spdy(host, stream, version, self.options()).await,
+            Carrier::Spdy(version) => {
+                streams::remote_server_spdy(host, stream, version, self.options()).await
+            }
             Carrier::Channels(protocol) => {
                 streams::remote_server_websocket(host, stream, protocol, self.options()).await
             }
@@ -166,8 +173,10 @@ impl<'a> Wanted<'a> {
         let (from_genuine, to_genuine) = tokio::io::split(genuine);
         let head = format!("GET {} HTTP/1.1\r\n\r\n", self.target);
         let (mut sent, mut received) = (Overheard::quiet(notes, flow), Overheard::quiet(notes, flow));
-        let ends = ((Box::new(from_client) as BoxedReader, Box::new(to_genuine) as BoxedWriter), Change::Nothing);
-        let back = ((Box::new(from_genuine) as BoxedReader, Box::new(to_client) as BoxedWriter), Change::Nothing);
+        let ends =
+            ((Box::new(from_client) as BoxedReader, Box::new(to_genuine) as BoxedWriter), Change::Nothing);
+        let back =
+            ((Box::new(from_genuine) as BoxedReader, Box::new(to_client) as BoxedWriter), Change::Nothing);
         futures_util::future::join(copy(ends, &mut sent), copy(back, &mut received)).await;
         let both = [head.as_bytes(), &sent.bytes].concat();
         let answered = [&self.switching()[..], &received.bytes].concat();
@@ -330,6 +339,49 @@ impl Drop for Overheard<'_> {
     fn drop(&mut self) {
         if self.tells && !self.bytes.is_empty() {
             self.notes.learned(self.flow, std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Message {
+        let head = format!("{}\r\n\r\n", text.replace('\n', "\r\n"));
+        exchanges(head.as_bytes(), b"").remove(0).request
+    }
+
+    #[test]
+    fn an_upgrade_is_switched_as_its_client_asked() {
+        let message = request(
+            "POST /exec/ns/p/main?command=cat&input=1&output=1&error=1&tty=1 HTTP/1.1\nConnection: Upgrade\n\
+             Upgrade: SPDY/3.1\nX-Stream-Protocol-Version: v4.channel.k8s.io\nX-Stream-Protocol-Version: channel.k8s.io",
+        );
+        let wanted = Wanted::of(&message).expect("it asks for an upgrade");
+        let expected = RemoteOptions { stdin: true, stdout: true, stderr: false, tty: true };
+        assert_eq!(wanted.options(), expected, "a terminal has one output");
+        let head = String::from_utf8(wanted.switching()).unwrap();
+        assert!(
+            head.contains("Upgrade: SPDY/3.1\r\nx-stream-protocol-version: v4.channel.k8s.io\r\n\r\n"),
+            "{head}"
+        );
+        let message = request(
+            "GET /portForward/ns/p HTTP/1.1\nConnection: keep-alive, Upgrade\nUpgrade: websocket\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io, x",
+        );
+        let wanted = Wanted::of(&message).expect("it asks for an upgrade");
+        assert!(wanted.forwards_ports() && matches!(wanted.carrier(), Carrier::Tunnel));
+        let head = String::from_utf8(wanted.switching()).unwrap();
+        // The example of RFC 6455 section 1.3.
+        assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+        assert!(head.contains("sec-websocket-protocol: SPDY/3.1+portforward.k8s.io\r\n"), "{head}");
+    }
+
+    #[test]
+    fn what_asks_for_no_upgrade_is_served_as_before() {
+        for text in ["GET / HTTP/1.1\nUpgrade: SPDY/3.1", "GET / HTTP/1.1\nConnection: Upgrade"] {
+            assert!(Wanted::of(&request(text)).is_none(), "{text}");
         }
     }
 }

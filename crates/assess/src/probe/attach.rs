@@ -126,10 +126,12 @@ impl Probe for AttachProbe<'_> {
         let of_pod = |(pod, before): (&DemoPod, &usize)| {
             let lines = pod.ledger.log_lines("main").into_iter().skip(*before);
             let text: String = lines.map(|line| format!("{}\n", line.text)).collect();
-            // What a shell writes from its first to its last line is one answer.
-            Issued::to(pod.name.clone(), text)
+            // What a shell writes up to the last line of its answer is one answer.
+            let answers = text.split_inclusive(&self.end()).map(str::to_owned).collect::<Vec<_>>();
+            let name = pod.name.clone();
+            answers.into_iter().map(move |answer| Issued::to(name.clone(), answer))
         };
-        self.pods.iter().zip(&self.before).map(of_pod).collect()
+        self.pods.iter().zip(&self.before).flat_map(of_pod).collect()
     }
 
     fn executed(&self) -> Vec<Executed> {

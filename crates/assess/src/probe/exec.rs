@@ -63,13 +63,16 @@ impl<'a> ExecProbe<'a> {
     fn runs(&self, at: usize) -> impl Iterator<Item = Ran> {
         let runs = self.pods[at].ledger.runs().into_iter().skip(self.before[at]);
         let id = self.secrets.id.clone();
-        runs.filter(move |ran| ran.argv.first().is_some_and(|program| program == "sh") && ran.argv.concat().contains(&id))
+        runs.filter(move |ran| {
+            ran.argv.first().is_some_and(|program| program == "sh") && ran.argv.concat().contains(&id)
+        })
     }
 
     /// Where a kubelet might redirect to, and what would be run there.
     fn elsewhere(&self) -> Option<(SocketAddr, String)> {
         let pod = self.pods.get(1).or(self.pods.first())?;
-        let command = format!("command=sh&command=-c&command=cat+{}&command={REDIRECTED}", planted(&self.secrets.id));
+        let command =
+            format!("command=sh&command=-c&command=cat+{}&command={REDIRECTED}", planted(&self.secrets.id));
         let path = format!("/exec/{}/{}/main?{command}&output=1", pod.namespace, pod.name);
         Some((SocketAddr::new(pod.node_address, self.stage.cluster.kubelet_port()), path))
     }

@@ -98,7 +98,9 @@ fn judged(answer: &Message) -> Handed {
     match (&answer.start, answer.end) {
         (StartLine::Response { status: 200..300 }, BodyEnd::Complete) => Handed::Success(answer.body.clone()),
         (StartLine::Response { status: 200..300 }, _) => Handed::Partial,
-        (StartLine::Response { status }, _) => super::refused_with(*status, &String::from_utf8_lossy(&answer.body)),
+        (StartLine::Response { status }, _) => {
+            super::refused_with(*status, &String::from_utf8_lossy(&answer.body))
+        }
         (StartLine::Request { .. }, _) => super::error("the answer is no HTTP".to_owned()),
     }
 }
@@ -156,7 +158,8 @@ impl Probe for PortForwardProbe<'_> {
                 !relabelled && !served.request.path.contains(OWN_QUERY)
             });
             for (count, served) in of_others.enumerate() {
-                let same = served.probe.as_ref() == Some(id) && served.request.body == self.body(pod).as_bytes();
+                let same =
+                    served.probe.as_ref() == Some(id) && served.request.body == self.body(pod).as_bytes();
                 let server = format!("{} on {}", pod.name, pod.node);
                 let as_sent = count == 0 && same;
                 executed.push(Executed { at: self.stage.world.elapsed(), server, as_sent });

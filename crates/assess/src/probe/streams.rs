@@ -61,9 +61,7 @@ fn message(text: &str) -> String {
 }
 
 /// Reads a stream to its end. What broke off is an error.
-pub(super) async fn whole(
-    stream: Option<ravelin_transport::streams::BoxedReader>,
-) -> io::Result<Vec<u8>> {
+pub(super) async fn whole(stream: Option<ravelin_transport::streams::BoxedReader>) -> io::Result<Vec<u8>> {
     use tokio::io::AsyncReadExt;
     let mut read = Vec::new();
     if let Some(mut stream) = stream {

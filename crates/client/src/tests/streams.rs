@@ -34,7 +34,8 @@ impl Handler for Echo {
     async fn handle(&self, mut request: Request, _: &PeerInfo) -> Response {
         let path_and_query = request.uri().to_string();
         if path_and_query.contains("/denied/") {
-            let mut response = Response::new(body::full(r#"{"kind":"Status","code":403,"message":"not you"}"#));
+            let mut response =
+                Response::new(body::full(r#"{"kind":"Status","code":403,"message":"not you"}"#));
             *response.status_mut() = StatusCode::FORBIDDEN;
             return response;
         }
@@ -128,7 +129,9 @@ async fn forwarded_connections_are_told_apart_and_complaints_reach_the_caller() 
     let _serving = stage.serve_with(Arc::new(Echo(stage.host.clone()))).await;
     for carrier in CARRIERS {
         let forwarding = stage.client().port_forward(POD, carrier).await.unwrap();
-        for (port, answer, complaint) in [(8080, "8080: hello", None), (81, "", Some("nobody listens".to_owned()))] {
+        for (port, answer, complaint) in
+            [(8080, "8080: hello", None), (81, "", Some("nobody listens".to_owned()))]
+        {
             let mut forwarded = forwarding.connect(port).await.unwrap();
             // What nobody listens to may be cut off.
             let _ = forwarded.writer.write_all(b"hello").await;

@@ -60,17 +60,8 @@ const UNKNOWN: &[(&[&str], &[&str])] = &[
             "AllowParsingUserUIDFromCertAuth",
         ],
     ),
-    (
-        paths::FROM_API,
-        &[
-            "KonnectivityClient",
-            "ProxyTerminatingEndpoints",
-        ],
-    ),
-    (
-        &["apiserver-to-kubelet/logs"],
-        &["AllowInsecureBackendProxy", "PodLogsQuerySplitStreams"],
-    ),
+    (paths::FROM_API, &["KonnectivityClient", "ProxyTerminatingEndpoints"]),
+    (&["apiserver-to-kubelet/logs"], &["AllowInsecureBackendProxy", "PodLogsQuerySplitStreams"]),
     (
         paths::STREAMS,
         &[
