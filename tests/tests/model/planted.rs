@@ -42,6 +42,7 @@ const PLANTED: &[Planted] = &[
     // Certificate checks off.
     Planted(Flaw::ClientsTrustAnyServer, KUBEADM, Impostor, Path::PodToApiserver, RequestSecret),
     Planted(Flaw::ApiserverTrustsAnyKubelet, VERIFIED, Impostor, Path::KubeletLogs, RequestSecret),
+    Planted(Flaw::ApiserverTrustsAnyKubelet, VERIFIED, Impostor, Path::KubeletAttach, RequestSecret),
     Planted(
         Flaw::ApiserverTrustsAnyClientCertificate,
         KUBEADM,
@@ -56,6 +57,7 @@ const PLANTED: &[Planted] = &[
     Planted(Flaw::ApiserverIgnoresKubeletNodeName, NAMED, RogueNode, Path::KubeletLogs, RequestSecret),
     // Encryption and freshness off.
     Planted(Flaw::SessionsWithoutSecrecy, KUBEADM, Eavesdropper, Path::KubeletLogs, ResponseSecret),
+    Planted(Flaw::SessionsWithoutSecrecy, KUBEADM, Eavesdropper, Path::KubeletExec, RequestSecret),
     Planted(Flaw::ServersRepeatHandshakes, KUBEADM, Eavesdropper, Path::NodeToApiserver, CredentialSafe),
     // Token checks off.
     Planted(Flaw::ApiserverTrustsAnyToken, KUBEADM, Impostor, Path::PodToApiserver, RequestAuthentic),
@@ -76,6 +78,7 @@ const PLANTED: &[Planted] = &[
     // Authorization off.
     Planted(Flaw::ApiserverAllowsEveryone, KUBEADM, Impostor, Path::UserToApiserver, AccessControlled),
     Planted(Flaw::KubeletAllowsEveryone, KUBEADM, Impostor, Path::KubeletLogs, AccessControlled),
+    Planted(Flaw::KubeletAllowsEveryone, KUBEADM, Outsider, Path::KubeletPortForward, ResponseSecret),
     Planted(
         Flaw::ApiserverSkipsAuthorizationOfUpgrades,
         KUBEADM,
@@ -85,6 +88,7 @@ const PLANTED: &[Planted] = &[
     ),
     // A redirect followed.
     Planted(Flaw::ApiserverFollowsRedirects, KUBEADM, Impostor, Path::KubeletLogs, RequestAuthentic),
+    Planted(Flaw::ApiserverFollowsRedirects, KUBEADM, Impostor, Path::KubeletExec, RequestAuthentic),
     // What nobody can see can be guessed.
     Planted(Flaw::PredictableSequenceNumbers, KUBEADM, Outsider, Path::PodHttp, ResponseAuthentic),
 ];
@@ -124,6 +128,15 @@ const ELSEWHERE: &[(Flaw, &str)] = &[
     (
         Flaw::ServersAcceptSpacedHeaderNames,
         "it shows only behind a proxy that is believed; the tests of `transport` show it",
+    ),
+    (
+        Flaw::ApiserverSplicesRefusedUpgrades,
+        "whoever makes use of it may exec somewhere, and no attacker here may; its scenario and the \
+         apiserver's own tests show it",
+    ),
+    (
+        Flaw::ApiserverPassesRedirectsOn,
+        "no client here follows a redirect; its scenario and the apiserver's own tests show it",
     ),
     (
         Flaw::ApiserverProxiesToAnyAddress,
