@@ -1,6 +1,6 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
-use crate::component::{Apiserver, Kubelet};
+use crate::component::{Apiserver, ControllerManager, Kubelet};
 use crate::scenario::ScenarioOptions;
 use crate::up::Up;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Scenario(ScenarioOptions),
     Up(Up),
     Apiserver(Apiserver),
+    ControllerManager(ControllerManager),
     Kubelet(Kubelet),
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod apiserver;
+mod controller_manager;
 mod given;
 mod kubelet;
 mod material;
@@ -77,6 +78,30 @@ pub(crate) struct Apiserver {
     flags: Vec<String>,
 }
 
+/// Run a controller manager on this computer, for our apiserver or a real one
+///
+/// Approves and signs kubelets' signing requests, keeps endpoints and slices, watches nodes, collects
+/// garbage, publishes root certificates, fills namespaces. It does not serve its own port.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = concat!(
+    "\
+Example:
+  ravelin controller-manager --kubeconfig controller-manager.conf --root-ca-file ca.crt \\
+      --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key --allocate-node-cidrs=true \\
+      --cluster-cidr 10.244.0.0/16
+
+", about!()))]
+pub(crate) struct ControllerManager {
+    /// Flags of kube-controller-manager
+    #[arg(value_name = "--FLAG", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    flags: Vec<String>,
+}
+
+/// Runs a controller manager until it is told to stop.
+pub(crate) fn controller_manager(options: &ControllerManager, console: &mut Console<'_>) -> Status {
+    run(Component::ControllerManager, &options.flags, console)
+}
+
 /// Runs a kubelet until it is told to stop.
 pub(crate) fn kubelet(options: &Kubelet, console: &mut Console<'_>) -> Status {
     run(Component::Kubelet, &options.flags, console)
@@ -98,6 +123,7 @@ fn run(component: Component, flags: &[String], console: &mut Console<'_>) -> Sta
             let stop = Stop::new()?;
             match component {
                 Component::Kubelet => kubelet::run(&given, stop, console).await,
+                Component::ControllerManager => controller_manager::run(&given, stop, console).await,
                 _ => apiserver::run(&given, stop, console).await,
             }
         };

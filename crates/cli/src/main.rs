@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Scenario(options) => scenario::run(&options, console),
         Command::Up(options) => up::run(&options, console),
         Command::Apiserver(options) => component::apiserver(&options, console),
+        Command::ControllerManager(options) => component::controller_manager(&options, console),
         Command::Kubelet(options) => component::kubelet(&options, console),
     };
     status.into()

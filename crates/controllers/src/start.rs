@@ -73,6 +73,11 @@ impl Controllers {
         tasks.extend(scheduler(&host, &config));
         Running { _tasks: tasks }
     }
+
+    /// Starts the controller manager's loops alone.
+    pub fn start_manager(host: HostRef, config: ControllersConfig) -> Running {
+        Running { _tasks: controller_manager(&host, &config) }
+    }
 }
 
 fn controller_manager(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {

@@ -178,12 +178,16 @@ struct Identity<'a> {
 /// Says how it goes until the node is registered; writes the kubeconfig of a node that has joined.
 async fn follow(running: &Running, written: &Identity<'_>, console: &mut Console<'_>) {
     let (mut told, mut is_written) = (String::new(), false);
-    while !running.is_registered() {
+    loop {
+        let is_registered = running.is_registered();
         if !is_written && running.client_config().is_some() {
             is_written = true;
             if let Err(error) = written.write() {
                 console.say(&format!("the kubeconfig could not be written: {error}"));
             }
+        }
+        if is_registered {
+            break;
         }
         let trouble = running.trouble().unwrap_or_default();
         if trouble != told {

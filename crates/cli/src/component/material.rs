@@ -7,7 +7,8 @@ use ravelin_pki::{Identity, KeyPair, PublicKey, TrustAnchors};
 use std::path::Path;
 
 /// What is accepted where a private key is expected.
-const KEYS: &str = "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys cannot be used yet";
+pub(super) const KEYS: &str =
+    "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys cannot be used yet";
 
 /// The authorities of a bundle.
 pub(super) fn anchors(key: &str, file: &str) -> Result<TrustAnchors, Refused> {
@@ -58,7 +59,7 @@ pub(super) fn public_key(key: &str, file: &str) -> Result<PublicKey, Refused> {
 }
 
 /// The first private key of a PEM text, which may hold certificates and parameters besides.
-fn private_section(pem: &str) -> Option<&str> {
+pub(super) fn private_section(pem: &str) -> Option<&str> {
     const LABELS: [&str; 3] = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"];
     LABELS.iter().find_map(|label| {
         let begin = pem.find(&format!("-----BEGIN {label}-----"))?;
