@@ -59,7 +59,7 @@ pub(crate) fn started(pod: &PodView, seen: Seen<'_>, placed: Placed) -> Value {
     };
     let ready = unready.is_empty();
     let is_over = matches!(phase, "Succeeded" | "Failed");
-    let containers: Vec<Value> = pod.containers.iter().map(|view| container(view, seen)).collect();
+    let containers: Vec<Value> = pod.containers.iter().map(|view| container(pod, view, seen)).collect();
     json!({
         "phase": phase,
         "hostIP": placed.host_ip,
@@ -101,7 +101,7 @@ fn phase(seen: Seen<'_>) -> &'static str {
     }
 }
 
-fn container(view: &ContainerView, seen: Seen<'_>) -> Value {
+fn container(pod: &PodView, view: &ContainerView, seen: Seen<'_>) -> Value {
     let (ready, detail) = match seen.state.containers.get(&view.name) {
         Some(ContainerState::Running { started }) => {
             (true, json!({ "running": { "startedAt": time::format(*started) } }))
@@ -114,10 +114,17 @@ fn container(view: &ContainerView, seen: Seen<'_>) -> Value {
     };
     let past = seen.restarts.past(&view.name);
     let last = past.last.as_ref().map_or_else(|| json!({}), |end| json!({ "terminated": terminated(end) }));
-    json!({
-        "name": view.name, "image": view.image, "imageID": view.image, "ready": ready,
+    let never_ran = detail.get("waiting").is_some() && past.last.is_none();
+    let mut status = json!({
+        "name": view.name, "image": view.image, "imageID": "", "ready": ready,
         "started": ready, "restartCount": past.restarts, "lastState": last, "state": detail,
-    })
+    });
+    if !never_ran {
+        status["imageID"] = json!(view.image);
+        let id = format!("ravelin://{}/{}/{}", pod.uid, view.name, past.restarts);
+        status["containerID"] = json!(id);
+    }
+    status
 }
 
 fn terminated(ended: &Terminated) -> Value {

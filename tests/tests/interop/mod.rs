@@ -1,6 +1,11 @@
 //! What ravelin writes, in the hands of real programs.
 
+#[cfg(feature = "kube-client")]
+mod kube_client;
+mod components;
 mod pcap;
+mod python;
+mod kubectl;
 pub mod rig;
 mod up;
 

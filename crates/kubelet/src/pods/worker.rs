@@ -240,7 +240,14 @@ impl Worker {
                 runtime.write_files(&view.uid, &files).await?;
                 runs.files = files;
             }
-            None => self.running = Some(start(context, (pod, view), files).await?),
+            None => {
+                let was_tried = self.running.is_some();
+                let mut runs = start(context, (pod, view), files).await?;
+                if was_tried {
+                    back_off(&mut runs.state, view);
+                }
+                self.running = Some(runs);
+            }
         }
         let refresh = self.tokens.refresh();
         let runs = self.running.as_mut().expect("it was just started");
@@ -249,6 +256,19 @@ impl Worker {
             runs.is_stale = false;
         }
         if runs.state.is_started() { Ok(refresh) } else { Err(NotStarted::NotReady) }
+    }
+}
+
+/// Who has tried to pull an image without success waits before the next time, and says so
+/// (`pkg/kubelet/images/image_manager.go`).
+fn back_off(state: &mut PodState, view: &PodView) {
+    for (name, container) in &mut state.containers {
+        if matches!(container, ContainerState::Waiting { reason: "ErrImagePull", .. }) {
+            let known = view.containers.iter().find(|known| known.name == *name);
+            let image = known.map_or("", |known| known.image.as_str());
+            let message = format!("Back-off pulling image {image:?}");
+            *container = ContainerState::Waiting { reason: "ImagePullBackOff", message };
+        }
     }
 }
 

@@ -16,7 +16,9 @@ use std::sync::LazyLock;
 
 const ROOT: &str = "/openapi/v3";
 const V2: &str = "/openapi/v2";
-const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// How v2 is asked for in protobuf, and how the answer calls itself: an `@` may not stand in it.
+const V2_WANTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The documents by path below the root, rendered once: they are the same for every server.
 static DOCUMENTS: LazyLock<BTreeMap<String, Bytes>> = LazyLock::new(|| {
@@ -54,7 +56,7 @@ pub(super) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
 /// The document of v2: a swagger, a title, a version.
 fn undescribed(headers: &HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if !accept.contains(V2_PROTOBUF) {
+    if ![V2_WANTED, V2_PROTOBUF].iter().any(|wanted| accept.contains(wanted)) {
         let info = json!({"title": "Kubernetes", "version": "v1"});
         return answer::object(StatusCode::OK, &json!({"swagger": "2.0", "info": info, "paths": {}}));
     }
