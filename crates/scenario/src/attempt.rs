@@ -6,6 +6,7 @@ use ravelin_cluster::{Cluster, Hosts};
 use ravelin_config::ClusterConfig;
 use ravelin_host::HostRef;
 use ravelin_sim::World;
+use ravelin_transport::HttpConnection;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -65,6 +66,8 @@ pub(crate) struct Attempt {
     pub(crate) notebook: Notebook,
     hosts: Hosts,
     config: ClusterConfig,
+    /// The connections that requests have in common, by name.
+    pub(crate) connections: RefCell<BTreeMap<String, HttpConnection>>,
     /// The tokens that were kept, by name.
     kept: RefCell<BTreeMap<String, String>>,
     /// Every pod that there ever was: its UID, and `NAMESPACE/NAME`.
@@ -74,8 +77,8 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn new(world: World, cluster: Cluster, (hosts, config): (Hosts, ClusterConfig)) -> Self {
         let notebook = Notebook::new(&world);
-        let (kept, pods) = (RefCell::default(), RefCell::default());
-        Self { world, cluster, notebook, hosts, config, kept, pods }
+        let (connections, kept, pods) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { world, cluster, notebook, hosts, config, connections, kept, pods }
     }
 
     pub(crate) fn keep(&self, name: &str, token: String) {

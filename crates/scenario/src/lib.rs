@@ -19,6 +19,7 @@ mod record;
 mod run;
 mod shown;
 mod side;
+mod stream;
 mod vocabulary;
 
 pub use fact::Fact;

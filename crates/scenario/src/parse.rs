@@ -11,6 +11,22 @@ use std::time::Duration;
 
 const TOP: &[&str] =
     &["title", "reference", "story", "waits-for", "hosts", "cluster", "steps", "evidence", "control"];
+const ASKS: &[&str] = &[
+    "name",
+    "as",
+    "from",
+    "to",
+    "method",
+    "path",
+    "headers",
+    "json",
+    "body",
+    "type",
+    "keep",
+    "connection",
+    "stream",
+    "follow-redirects",
+];
 const CHANGES: &[&str] = &["kubernetes", "old-behaviour", "ssh-host-keys", "files", "steps"];
 
 /// The whole file.
@@ -228,8 +244,7 @@ fn step(reading: &mut Reading<'_>, node: &Node, told_only: bool) -> Step {
 }
 
 fn ask(reading: &mut Reading<'_>, node: &Node) -> Ask {
-    let known = ["name", "as", "from", "to", "method", "path", "headers", "json", "body", "type", "keep"];
-    reading.keys(node, "request", &known);
+    reading.keys(node, "request", ASKS);
     for key in ["as", "from", "to"] {
         if node.entry(key).is_none() {
             reading.fail(node.line, key, "is missing");
@@ -255,8 +270,15 @@ fn ask(reading: &mut Reading<'_>, node: &Node) -> Ask {
         path: reading.required(node, "path"),
         headers: reading.texts(node, "headers"),
         body: (content_type, body),
+        connection: reading.text(node, "connection"),
+        stream: reading.parsed(node, "stream", spdy).unwrap_or(false),
+        follows: reading.switch(node, "follow-redirects").unwrap_or(false),
         keep: kept.into_iter().next(),
     }
+}
+
+fn spdy(text: &str) -> Result<bool, String> {
+    if text == "spdy" { Ok(true) } else { Err("spdy".to_owned()) }
 }
 
 fn intercept(reading: &mut Reading<'_>, node: &Node) -> Intercept {

@@ -1,6 +1,7 @@
 //! Steps in which somebody asks somebody, and what they are handed.
 
 use crate::attempt::Attempt;
+use crate::stream;
 use crate::vocabulary::{Actor, Ask, Seat, Wait};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -20,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// How often is looked whether a pod runs.
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest answer that is read, in bytes.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+pub(crate) const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The most that is shown of a refusal, in characters.
 const MAX_SHOWN: usize = 300;
 
@@ -34,7 +35,7 @@ enum Proof {
 }
 
 /// What somebody was handed: an answer, or why there was none.
-type Handed = Result<(StatusCode, Bytes), String>;
+pub(crate) type Handed = Result<(StatusCode, Bytes), String>;
 
 impl Attempt {
     /// Makes a request, notes what came back, and says so in a line.
@@ -56,7 +57,7 @@ impl Attempt {
             self.keep(name, token);
         }
         Ok(match handed {
-            Ok((status, answer)) if status.is_success() => {
+            Ok((status, answer)) if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS => {
                 format!("{}: answered {}, {} bytes", ask.name, status.as_u16(), answer.len())
             }
             Ok((status, answer)) => {
@@ -125,6 +126,11 @@ impl Attempt {
     async fn exchange(&self, host: &HostRef, ask: &Ask, (request, proof): (Request, Proof)) -> Handed {
         let to = *self.sockets(&ask.place)?.first().ok_or("there is no such server")?;
         let verifies = ask.place.is_api() && ask.seat != Seat::Attacker;
+        if ask.stream || ask.connection.is_some() {
+            let known = if verifies { Some(self.admin()?) } else { None };
+            let (to, request) = (To { address: to, tls: ask.place.is_tls(), known }, request);
+            return self.on_a_connection(host, (ask, to), (request, proof)).await;
+        }
         if verifies {
             let credential = match proof {
                 Proof::Certificate(identity) => Credential::Certificate(identity),
@@ -135,7 +141,30 @@ impl Attempt {
             let answer = client.raw(request).await.map_err(|error| error.to_string())?;
             return Ok((answer.0, answer.2));
         }
-        unverified(host, (to, ask.place.is_tls()), (request, proof)).await
+        let to = To { address: to, tls: ask.place.is_tls(), known: None };
+        unverified(host, to, (request, proof)).await
+    }
+
+    /// Asks on a connection of its own, which stays open under its name, or for a stream.
+    async fn on_a_connection(
+        &self,
+        host: &HostRef,
+        (ask, to): (&Ask, To),
+        (mut request, proof): (Request, Proof),
+    ) -> Handed {
+        let identity = credential(&mut request, (to.address, proof))?;
+        if ask.stream {
+            return stream::exec(host, request, ask.follows, || opened(host, &to, identity.clone())).await;
+        }
+        let name = ask.connection.as_deref().unwrap_or_default();
+        let kept = self.connections.borrow_mut().remove(name);
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => opened(host, &to, identity).await?,
+        };
+        let answer = answered(&mut connection, request).await;
+        self.connections.borrow_mut().insert(name.to_owned(), connection);
+        answer
     }
 
     fn note_answer(&self, ask: &Ask, handed: &Handed) {
@@ -171,13 +200,22 @@ impl Attempt {
     }
 }
 
+/// A server, as somebody who asks it knows it.
+struct To {
+    address: SocketAddr,
+    tls: bool,
+    /// Whom it must be; `None`: whoever it is.
+    known: Option<ClientConfig>,
+}
+
 /// Asks a server whoever it is.
-async fn unverified(
-    host: &HostRef,
-    (to, tls): (SocketAddr, bool),
-    (mut request, proof): (Request, Proof),
-) -> Handed {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+async fn unverified(host: &HostRef, to: To, (mut request, proof): (Request, Proof)) -> Handed {
+    let identity = credential(&mut request, (to.address, proof))?;
+    answered(&mut opened(host, &to, identity).await?, request).await
+}
+
+/// Puts a credential into a request, or gives the one that belongs to the connection.
+fn credential(request: &mut Request, (to, proof): (SocketAddr, Proof)) -> Result<Option<Identity>, String> {
     let (identity, token) = match proof {
         Proof::Certificate(identity) => (Some(identity), None),
         Proof::Token(token) => (None, Some(token)),
@@ -191,16 +229,28 @@ async fn unverified(
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    let connection = host.connect(&Endpoint::Tcp(to)).await.map_err(|error| text(&error))?;
-    let stream = if tls {
-        let (trust, server_name) = (ServerTrust::DangerAny, to.ip().to_string());
+    Ok(identity)
+}
+
+async fn opened(host: &HostRef, to: &To, identity: Option<Identity>) -> Result<HttpConnection, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let connection = host.connect(&Endpoint::Tcp(to.address)).await.map_err(|error| text(&error))?;
+    let stream = if to.tls {
+        let (trust, server_name) = match &to.known {
+            Some(known) => (known.trust.clone(), known.server_name.clone()),
+            None => (ServerTrust::DangerAny, to.address.ip().to_string()),
+        };
         let client = TlsClient { trust, identity, server_name };
         client.connect(host, connection.stream).await.map_err(|error| text(&error))?.stream
     } else {
         connection.stream
     };
-    let mut http = HttpConnection::open(host, stream).await.map_err(|error| text(&error))?;
-    let response = http.send(request).await.map_err(|error| text(&error))?;
+    HttpConnection::open(host, stream).await.map_err(|error| text(&error))
+}
+
+async fn answered(connection: &mut HttpConnection, request: Request) -> Handed {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let response = connection.send(request).await.map_err(|error| text(&error))?;
     let status = response.status();
     let answer = collect(response.into_body(), MAX_ANSWER_BYTES).await.map_err(|error| text(&error))?;
     Ok((status, answer))

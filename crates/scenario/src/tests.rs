@@ -176,3 +176,19 @@ fn every_word_does_what_it_says() {
     let scenario = read(WORDS).expect("well formed");
     assert!(outcome.is_as_described(), "{}", explained(&scenario, &outcome));
 }
+
+#[test]
+fn attacks_on_upgrades_work_by_their_old_behaviour_alone() {
+    for (name, flaw) in [
+        ("cve-2018-1002105", "apiserver-splices-refused-upgrades"),
+        ("cve-2020-8559", "apiserver-passes-redirects-on"),
+    ] {
+        let text = find(name).expect("it is on record");
+        let scenario = read(text).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let outcome = run(&[&scenario], 42).remove(0).expect("no bug");
+        assert!(outcome.is_as_described(), "{}", summarised(&scenario, &outcome));
+        let other = "apiserver-proxies-to-any-address";
+        let without = ran(&text.replace(flaw, other));
+        assert!(!without.is_as_described(), "{name} works without {flaw}");
+    }
+}

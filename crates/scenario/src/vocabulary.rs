@@ -100,6 +100,12 @@ pub struct Ask {
     pub headers: Vec<(String, String)>,
     /// The content type and the body; an empty body is none.
     pub body: (String, String),
+    /// The name of a connection that requests have in common, one after the other.
+    pub connection: Option<String>,
+    /// Is it a command in a container, asked for over SPDY?
+    pub stream: bool,
+    /// Are redirects followed, as old kubectls did?
+    pub follows: bool,
     /// Under which name to keep the answer's body (or what is at a JSON pointer in it) as a token.
     pub keep: Option<(String, String)>,
 }

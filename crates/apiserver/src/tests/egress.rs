@@ -259,7 +259,7 @@ async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
         (format!("GET {default}/services/nope/proxy/x"), (404, r#"services "nope" not found"#)),
         (
             format!("GET {default}/pods/p1/exec?command=ls"),
-            (404, "the server could not find the requested resource"),
+            (400, "Upgrade request required"),
         ),
     ] {
         let (code, message) = stage.refused(&admin, &request, None).await;
