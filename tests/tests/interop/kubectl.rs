@@ -68,7 +68,6 @@ impl Session<'_> {
                 return;
             }
             assert!(began.elapsed() < SOON, "{arguments} never says {wanted:?}: {printed}");
-            std::thread::sleep(Duration::from_millis(100));
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Sets of fields and what applying makes of them, case by case.
+
 use super::*;
 
 const POD: (&str, &str) = ("v1", "Pod");
