@@ -12,6 +12,7 @@ pub mod model;
 pub mod rbac_model;
 mod runs;
 pub mod stream_bench;
+pub mod up_bench;
 mod work;
 
 pub use cells::{Cells, Row};

@@ -14,6 +14,8 @@ mod pair;
 mod table;
 mod throughput;
 
+pub(crate) use table::middle;
+
 use anyhow::Result;
 use std::time::Instant;
 
@@ -49,7 +51,7 @@ const BYTES: usize = 64_000_000;
 /// What is written at a time, as `io.Copy` does it.
 const CHUNK: usize = 32 * 1024;
 
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     #[allow(clippy::disallowed_methods, reason = "measuring the computer is what this is for")]
     let now = Instant::now();
     now

@@ -21,9 +21,10 @@ Usage: cargo xtask COMMAND
 
   simulate …     build ravelin and run `ravelin simulate …` (see `cargo xtask simulate --help`)
   test [--deep]  everything that must pass: format, lints, tidy, unit tests, scenarios
-                 (--deep: property tests draw many more cases)
+                 (--deep: property tests draw many more cases, and the clients of other
+                 languages speak with a cluster)
   tidy           the architecture's invariants, from cargo metadata and the sources
-  bench …        how fast simulations are";
+  bench …        how fast the API server, streams, a start and simulations are";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

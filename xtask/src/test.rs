@@ -15,7 +15,12 @@ struct Step {
     took: Duration,
 }
 
-/// Runs every step; `deep` lets property tests draw many more cases (`RAVELIN_DEEP=1`).
+/// What is built and tested besides with `--deep`: the Rust client kube against our cluster, which
+/// brings sixty crates.
+const DEEP_FEATURES: [&str; 2] = ["--features", "ravelin-tests/kube-client"];
+
+/// Runs every step; `deep` lets property tests draw many more cases (`RAVELIN_DEEP=1`), and other
+/// clients speak with the cluster.
 pub fn run(deep: bool) -> Result<ExitCode> {
     let mut steps = Vec::new();
     let mut step = |name, check: &dyn Fn() -> Result<bool>| -> Result<()> {
@@ -33,12 +38,14 @@ pub fn run(deep: bool) -> Result<ExitCode> {
     };
     step("format", &|| starts(deep, &["fmt", "--all", "--check"]))?;
     step("tidy", &|| Ok(tidy::report(&tidy::findings()?)))?;
-    let lints = ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    step("lints", &|| starts(deep, &lints))?;
+    let features = if deep { &DEEP_FEATURES[..] } else { &[] };
+    let lints = ["clippy", "--release", "--workspace", "--all-targets", "--quiet"];
+    step("lints", &|| starts(deep, &[&lints[..], features, &["--", "-D", "warnings"]].concat()))?;
     // One selection of packages and targets for all that follows, since another one would have other
     // features and be compiled again; the scenarios start the binary itself.
-    step("build", &|| starts(deep, &["build", "--release", "--workspace", "--all-targets"]))?;
-    let tests = ["test", "--release", "--workspace", "--no-fail-fast"];
+    let build = ["build", "--release", "--workspace", "--all-targets"];
+    step("build", &|| starts(deep, &[&build[..], features].concat()))?;
+    let tests = [&["test", "--release", "--workspace", "--no-fail-fast"][..], features].concat();
     step("unit tests", &|| starts(deep, &[&tests[..], &["--lib", "--bins"]].concat()))?;
     if has_scenarios()? {
         step("scenarios", &|| starts(deep, &[&tests[..], &["--test", "*"]].concat()))?;

@@ -1,6 +1,7 @@
-//! `cargo xtask bench [api|streams|simulation] [RUNS]`: how fast the API server is
-//! (`ravelin_tests::api_bench`), how fast streams are (`ravelin_tests::stream_bench`), and how long the
-//! default simulation takes, each beside its floor.
+//! `cargo xtask bench [api|streams|framing|up|simulation] [RUNS]`: how fast the API server is
+//! (`ravelin_tests::api_bench`), how fast streams are (`ravelin_tests::stream_bench`; their framing
+//! alone is `framing`), how fast a cluster starts (`ravelin_tests::up_bench`), and how long the default
+//! simulation takes, each beside its floor.
 //!
 //! The simulation's floor is the same number of TLS handshakes and the same number of application bytes, through
 //! rustls in memory with the same cryptography on as many threads: no network, no cluster, no HTTP.
@@ -8,16 +9,20 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use ravelin_config::ClusterConfig;
-use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench, stream_bench};
+use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench, stream_bench, up_bench};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How often both are measured, where nobody says.
 const RUNS: usize = 7;
 
-const USAGE: &str = "usage: bench [api|streams|framing|simulation] [RUNS]";
+const USAGE: &str = "usage: bench [api|streams|framing|up|simulation] [RUNS]";
 
 /// What can be measured alone.
-const PARTS: [&str; 4] = ["api", "streams", "framing", "simulation"];
+const PARTS: [&str; 5] = ["api", "streams", "framing", "up", "simulation"];
+
+/// What is measured where nobody says.
+const ALL: [&str; 4] = ["api", "streams", "up", "simulation"];
 
 /// The seed of `ravelin simulate`.
 const SEED: u64 = 42;
@@ -36,26 +41,27 @@ fn main() -> Result<()> {
         Some((part, rest)) if PARTS.contains(&part.as_str()) => (Some(part.as_str()), rest),
         _ => (None, &arguments[..]),
     };
-    let wants = |name| part.is_none_or(|part| part == name);
     let runs = match rest {
         [] => RUNS,
         [runs] => runs.parse().ok().filter(|runs| *runs > 0).context(USAGE)?,
         _ => bail!(USAGE),
     };
-    // What objects weigh can be told only before a simulation has taken memory.
-    if wants("api") {
-        api_bench::run(runs)?;
+    let this = std::env::current_exe()?;
+    match part {
+        Some("api") => api_bench::run(runs),
+        Some("streams") => stream_bench::run(runs),
+        Some("framing") => stream_bench::framing(runs),
+        Some("up") => {
+            up_bench::run(&this.with_file_name(format!("ravelin{}", std::env::consts::EXE_SUFFIX)), runs)
+        }
+        Some(_) => simulation(runs),
+        // Each in a process of its own: what something weighs shows only where nothing was before.
+        None => ALL.into_iter().try_for_each(|part| {
+            let ran = Command::new(&this).args([part, &runs.to_string()]).status()?;
+            ensure!(ran.success(), "{part}: {ran}");
+            Ok(())
+        }),
     }
-    if wants("streams") {
-        stream_bench::run(runs)?;
-    }
-    if part == Some("framing") {
-        stream_bench::framing(runs)?;
-    }
-    if wants("simulation") {
-        simulation(runs)?;
-    }
-    Ok(())
 }
 
 fn simulation(runs: usize) -> Result<()> {

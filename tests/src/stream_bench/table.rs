@@ -34,7 +34,7 @@ impl Table {
 }
 
 /// The middle one.
-pub(super) fn middle(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn middle(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -9,12 +9,14 @@ import threading
 
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
-from kubernetes.stream import portforward, stream
+from kubernetes.stream import portforward, stream, ws_client
 
 NAMESPACE = "ravelin"
 SHELL = "shell-node-1"
 WEB = "web-node-1"
 LOGGER = "logger-node-1"
+# Made by the script itself.
+COUNTER = "counter"
 # Many times what any buffer on the way holds.
 MANY_BYTES = 4_000_000
 
@@ -59,24 +61,40 @@ def watch_config_maps(api):
 
 
 def read_logs(api):
-    text = api.read_namespaced_pod_log(WEB, NAMESPACE)
+    text = api.read_namespaced_pod_log(LOGGER, NAMESPACE)
     equal(text, "started\n")
-    stamped = api.read_namespaced_pod_log(WEB, NAMESPACE, timestamps=True, tail_lines=1)
+    stamped = api.read_namespaced_pod_log(LOGGER, NAMESPACE, timestamps=True, tail_lines=1)
     stamp, _, line = stamped.partition(" ")
     assert stamp.startswith("20") and line == "started\n", stamped
-    # What the shell is told to write to its main process is heard by who follows its log.
-    following = api.read_namespaced_pod_log(
-        SHELL, NAMESPACE, follow=True, _preload_content=False, _request_timeout=30
+    counting = "for n in one two three; do echo $n; sleep 1; done; sleep 3600"
+    container = client.V1Container(
+        name="main", image="ravelin.test/shell", command=["sh", "-c", counting]
     )
-    run(api, ["sh", "-c", "echo a line for the log > /proc/1/fd/1"])
-    seen = b""
-    while b"a line for the log\n" not in seen:
-        piece = following.read1(4096) if hasattr(following, "read1") else following.read(1)
-        assert piece, seen
-        seen += piece
-    following.close()
+    pod = client.V1Pod(
+        metadata=client.V1ObjectMeta(name=COUNTER), spec=client.V1PodSpec(containers=[container])
+    )
+    api.create_namespaced_pod(NAMESPACE, pod)
+    watching = watch.Watch()
+    for event in watching.stream(
+        api.list_namespaced_pod,
+        NAMESPACE,
+        field_selector=f"metadata.name={COUNTER}",
+        timeout_seconds=30,
+    ):
+        if event["object"].status.phase == "Running":
+            watching.stop()
+    following = watch.Watch()
+    seen = []
+    for line in following.stream(
+        api.read_namespaced_pod_log, COUNTER, NAMESPACE, _request_timeout=30
+    ):
+        seen.append(line)
+        if len(seen) == 3:
+            following.stop()
+    equal(seen, ["one", "two", "three"])
+    api.delete_namespaced_pod(COUNTER, NAMESPACE)
     try:
-        api.read_namespaced_pod_log(WEB, NAMESPACE, container="none")
+        api.read_namespaced_pod_log(LOGGER, NAMESPACE, container="none")
     except ApiException as refused:
         equal(refused.status, 400)
     else:
@@ -98,6 +116,8 @@ def run(api, command, stdin=None):
     )
     if stdin is not None:
         opened.write_stdin(stdin)
+        # Only v5 can end it.
+        opened.close_channel(ws_client.STDIN_CHANNEL)
     out, errors = "", ""
     while opened.is_open():
         opened.update(timeout=30)
@@ -107,9 +127,23 @@ def run(api, command, stdin=None):
 
 
 def run_commands(api):
+    equal(run(api, ["cat"], stdin="to the end"), ("to the end", "", 0))
+    run_commands_of_any_version(api)
+
+
+def run_commands_of_v4(api):
+    offered = ws_client.V5_CHANNEL_PROTOCOL
+    ws_client.V5_CHANNEL_PROTOCOL = "none.channel.k8s.io"
+    try:
+        run_commands_of_any_version(api)
+    finally:
+        ws_client.V5_CHANNEL_PROTOCOL = offered
+
+
+def run_commands_of_any_version(api):
     equal(run(api, ["echo", "hello"]), ("hello\n", "", 0))
     equal(run(api, ["sh", "-c", "echo no >&2; exit 7"]), ("", "no\n", 7))
-    # v4 cannot end standard input, so the command takes what it needs.
+    # A command that takes what it needs ends by itself.
     equal(run(api, ["head", "-n", "1"], stdin="a line\n"), ("a line\n", "", 0))
     out, errors, code = run(api, ["sh", "-c", f"yes | head -c {MANY_BYTES}"])
     equal((len(out), set(out), errors, code), (MANY_BYTES, {"y", "\n"}, "", 0))
@@ -159,9 +193,20 @@ def forward_ports(api):
     assert "refused" in forwarding.error(9), forwarding.error(9)
 
 
+STEPS = (
+    list_pods,
+    watch_config_maps,
+    read_logs,
+    run_commands,
+    run_commands_of_v4,
+    attach_to_shell,
+    forward_ports,
+)
+
+
 def main():
     config.load_kube_config(config_file=sys.argv[1])
-    for step in (list_pods, watch_config_maps, read_logs, run_commands, attach_to_shell, forward_ports):
+    for step in STEPS:
         # Streams replace the request function of their client: each step has its own.
         step(client.CoreV1Api(client.ApiClient()))
         print(step.__name__, flush=True)

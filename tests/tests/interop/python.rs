@@ -11,8 +11,15 @@ use std::process::{Command, Stdio};
 const ENVIRONMENT: &str = "python-client/bin/python3";
 
 /// What `client.py` does, in its order.
-const STEPS: [&str; 6] =
-    ["list_pods", "watch_config_maps", "read_logs", "run_commands", "attach_to_shell", "forward_ports"];
+const STEPS: [&str; 7] = [
+    "list_pods",
+    "watch_config_maps",
+    "read_logs",
+    "run_commands",
+    "run_commands_of_v4",
+    "attach_to_shell",
+    "forward_ports",
+];
 
 /// A Python that has the client.
 ///

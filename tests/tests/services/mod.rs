@@ -3,5 +3,5 @@
 
 mod attacks;
 mod endpoints;
-mod stage;
+pub mod stage;
 mod staying;
