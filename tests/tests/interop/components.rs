@@ -239,7 +239,7 @@ fn what_a_component_cannot_use_is_said_before_it_runs() {
     folder.write("rsa.key", "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----\n");
     folder.issue("api", (Subject::new("kube-apiserver", &[]), Usage::Server));
     for (flags, why) in [
-        ("kubelet --prot 1", "did you mean --port?"),
+        ("kubelet --prot 1", "kubelet has no such flag"),
         ("kubelet --v=2", "--kubeconfig is missing"),
         ("kubelet --kubeconfig absent.conf", "there is no such file"),
         ("kubelet --kubeconfig none.conf", "a kubelet needs a client certificate"),
