@@ -62,7 +62,9 @@ fn pods_have_the_clusters_addresses(up: &Up, kubectl: &Kubectl) {
 fn kubelets_and_services_are_reached(up: &Up, kubectl: &Kubectl) {
     text(&up.kubectl_of(kubectl, &["-n", "ravelin", "logs", "web-node-1"]));
     let wrong = up.kubectl_of(kubectl, &["-n", "ravelin", "logs", "web-node-1", "-c", "other"]);
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("container other is not valid for pod web-node-1"));
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr).contains("container other is not valid for pod web-node-1")
+    );
     let service = "/api/v1/namespaces/ravelin/services/http:web:80/proxy/";
     assert!(text(&up.kubectl_of(kubectl, &["get", "--raw", service])).contains("a ravelin workload"));
     let health = up.kubectl_of(kubectl, &["get", "--raw", "/api/v1/nodes/node-2/proxy/healthz"]);
