@@ -286,7 +286,7 @@ egressSelections:
         assert!(settled, "{path} {attacker}: {:?}", row.states);
     }
     let untested = through.iter().filter(|(_, row)| row.states.contains(&"untested".to_owned()));
-    assert_eq!(untested.count(), 14, "seven paths, two attackers");
+    assert_eq!(untested.count(), 20, "ten paths, two attackers");
     cells.0.retain(|(path, _), _| !is_through(path));
     assert_eq!(tested.differences(&cells), NOTHING);
     let named = report.cluster.unknown_effect.iter().any(|setting| setting.key.contains("egress"));
