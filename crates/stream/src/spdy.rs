@@ -9,7 +9,7 @@ mod dictionary;
 mod frame;
 mod header_block;
 
-pub use connection::{Connection, MAX_STREAMS, Role};
+pub use connection::{Connection, MAX_HEADERS_BYTES, MAX_STREAMS, Role};
 pub use frame::{Decoder, Encoder, Item, MAX_CONTROL_FRAME_BYTES, SpdyError, status};
 pub use header_block::{Deflater, Headers, Inflater, MAX_HEADER_BLOCK_BYTES, MAX_HEADERS};
 

@@ -218,6 +218,54 @@ fn sizes_are_read_from_any_pieces_until_one_is_none() {
     assert_eq!(sizes.receive(size.to_json().as_bytes()), []);
 }
 
+/// A client's conversation over channels, or through a tunnel, to be mutated.
+fn conversation(base64: bool) -> Vec<u8> {
+    let mut sender = client(if base64 { WebSocketProtocol::V4Base64 } else { WebSocketProtocol::V5 });
+    for length in [0, 1, 7, 300, 70_000] {
+        sender.write(Channel::Stdin as u32, &vec![b'x'; length]);
+        sender.write(Channel::Resize as u32, b"{\"Width\":80,\"Height\":24}");
+        sender.ping();
+    }
+    sender.finish(Channel::Stdin as u32);
+    sender.close();
+    sender.transmit().to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_conversations_never_panic_nor_hold_too_much(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        piece in 1_usize..5000,
+        shape in 0_u8..3,
+    ) {
+        let mut bytes = conversation(shape == 1);
+        // Most of what decides stands before the long message.
+        let changeable = 600.min(bytes.len());
+        for (index, value) in &changes {
+            bytes[index.index(changeable)] = *value;
+        }
+        let mut far = match shape {
+            0 => server(WebSocketProtocol::V5),
+            1 => server(WebSocketProtocol::V4Base64),
+            _ => Channels::tunnel(Role::Server),
+        };
+        let mut fed = 0;
+        for piece in bytes.chunks_mut(piece) {
+            if !far.wants_input() || far.receive(piece).is_err() {
+                break;
+            }
+            fed += piece.len();
+            prop_assert!(far.buffered_bytes() <= crate::session::MAX_CONNECTION_BYTES + 2 * piece.len() + 65_536);
+            let _ = far.read(Channel::Stdin as u32, &mut [0; 16]);
+            far.take_touched();
+            far.transmit();
+        }
+        prop_assert!(!changes.is_empty() || fed > 1000, "an honest one is read");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// The most streams at a time; further ones are refused.
 pub const MAX_STREAMS: usize = 1024;
 
+/// What the headers of all open streams of the peer hold together; streams beyond are refused. The
+/// headers of a block are compressed: a peer sends a hundredth of what they take here.
+pub const MAX_HEADERS_BYTES: usize = 512 * 1024;
+
 const GOAWAY_OK: u32 = 0;
 const GOAWAY_PROTOCOL_ERROR: u32 = 1;
 
@@ -37,6 +41,8 @@ struct Stream {
     reset: bool,
     /// Nobody reads it any more.
     ignored: bool,
+    /// What its headers hold.
+    header_bytes: usize,
 }
 
 /// A connection as a state machine.
@@ -56,6 +62,8 @@ pub struct Connection {
     answers: usize,
     /// Bytes received and unread in all streams.
     unread: usize,
+    /// What the headers of all streams hold.
+    header_bytes: usize,
     next_stream: u32,
     last_of_peer: u32,
     next_ping: u32,
@@ -78,6 +86,7 @@ impl Connection {
             unsent: BytesMut::new(),
             answers: 0,
             unread: 0,
+            header_bytes: 0,
             next_stream: first,
             last_of_peer: 0,
             next_ping: first,
@@ -154,10 +163,15 @@ impl Connection {
             return self.answer(|out| frame::rst_stream(out, id, status::PROTOCOL_ERROR));
         }
         self.last_of_peer = id;
-        if self.said_goodbye || self.streams.len() >= MAX_STREAMS {
+        let header_bytes = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + headers.len() * size_of::<(String, String)>();
+        let has_room =
+            self.streams.len() < MAX_STREAMS && self.header_bytes + header_bytes <= MAX_HEADERS_BYTES;
+        if self.said_goodbye || !has_room {
             return self.answer(|out| frame::rst_stream(out, id, status::REFUSED_STREAM));
         }
-        self.streams.insert(id, stream);
+        self.header_bytes += header_bytes;
+        self.streams.insert(id, Stream { header_bytes, ..stream });
         self.incoming.push_back((id, headers));
         self.touched.insert(id);
         let before = self.unsent.len();
@@ -307,7 +321,7 @@ impl Session for Connection {
     fn release(&mut self, id: u32) {
         self.reset(id);
         self.ignore(id);
-        self.streams.remove(&id);
+        self.header_bytes -= self.streams.remove(&id).map_or(0, |stream| stream.header_bytes);
     }
 
     fn ping(&mut self) {

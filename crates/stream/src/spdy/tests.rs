@@ -133,9 +133,9 @@ fn a_recorded_kubectl_opens_its_streams() {
     assert_eq!(
         answers,
         [
-            "800300020000001400000001783fe3c6a7c26260606000000000ffff",
-            "800300020000000c00000003020100000000ffff",
-            "800300020000000c00000005020100000000ffff",
+            "80030002000000180000000178bbe3c6a7c2000400fbff00000000000000ffff",
+            "800300020000001200000003000400fbff00000000000000ffff",
+            "800300020000001200000005000400fbff00000000000000ffff",
         ]
     );
 }
@@ -235,6 +235,25 @@ fn streams_beyond_the_bound_are_refused_one_by_one() {
     server.transmit();
     server.receive(&mut syn_stream(last + 2, &[0; 4], &mut compress)).unwrap();
     assert_eq!(server.transmit()[..4], hex("80030002"));
+}
+
+#[test]
+fn headers_of_open_streams_have_a_bound_together() {
+    let (mut client, mut server) = (Connection::new(Role::Client), Connection::new(Role::Server));
+    let value = "v".repeat(4000);
+    let most = MAX_HEADERS_BYTES / 4000;
+    let ids: Vec<u32> = (0..most * 2).map(|_| client.open(&[("x", &value)]).unwrap()).collect();
+    server.receive(&mut client.transmit().to_vec()).unwrap();
+    client.receive(&mut server.transmit().to_vec()).unwrap();
+    let taken = ids.iter().filter(|id| client.replied(**id) == Some(true)).count();
+    assert!((most / 2..=most).contains(&taken), "{taken} streams of {most}");
+    while let Some((id, _)) = server.accept() {
+        server.release(id);
+    }
+    let again = client.open(&[("x", &value)]).unwrap();
+    server.receive(&mut client.transmit().to_vec()).unwrap();
+    client.receive(&mut server.transmit().to_vec()).unwrap();
+    assert_eq!(client.replied(again), Some(true), "what is released makes room");
 }
 
 #[test]
