@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 /// So many answers are remembered; beyond, the oldest are forgotten.
 pub const MAX_ANSWERED: usize = 10_000;
 
+/// What the remembered answers hold together, with their paths, in bytes.
+pub const MAX_ANSWERED_BYTES: usize = 64 * 1024 * 1024;
+
 /// A request to the endpoint and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
@@ -29,19 +32,51 @@ pub struct Answered {
 
 /// What the endpoint answered, in order.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<VecDeque<Answered>>);
+pub struct Journal(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    all: VecDeque<Answered>,
+    bytes: usize,
+}
+
+impl Answered {
+    fn bytes(&self) -> usize {
+        self.path.len() + self.body.len() + self.user.as_ref().map_or(0, String::len)
+    }
+}
 
 impl Journal {
     /// Every answer that is still remembered.
     pub fn answered(&self) -> Vec<Answered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all.iter().cloned().collect()
     }
 
     pub(crate) fn record(&self, answered: Answered) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == MAX_ANSWERED {
-            all.pop_front();
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.bytes += answered.bytes();
+        held.all.push_back(answered);
+        while held.all.len() > MAX_ANSWERED || held.bytes > MAX_ANSWERED_BYTES {
+            let Some(oldest) = held.all.pop_front() else { return };
+            held.bytes -= oldest.bytes();
         }
-        all.push_back(answered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_has_a_bound_in_bytes() {
+        let journal = Journal::default();
+        let body = Bytes::from(vec![0; MAX_ANSWERED_BYTES / 4]);
+        for status in 0..6 {
+            let (path, method) = ("/pods".to_owned(), "GET".to_owned());
+            let (at, body) = (Timestamp::UNIX_EPOCH, body.clone());
+            journal.record(Answered { at, read_only_port: true, user: None, method, path, status, body });
+        }
+        let left: Vec<u16> = journal.answered().iter().map(|answered| answered.status).collect();
+        assert_eq!(left, [3, 4, 5]);
     }
 }

@@ -311,3 +311,23 @@ async fn ports_are_forwarded_over_the_channels_of_a_websocket() {
     let complaint = String::from_utf8_lossy(&channels[3][2..]).into_owned();
     assert!(complaint.starts_with("error forwarding port 1 to pod p-uid, uid : "), "{complaint}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_connection_that_its_client_cuts_off_ends_in_the_pod() {
+    let scene = Scene::new("v1.36.2").await;
+    let pod = scene.stage.runtime.sandbox("p-uid").unwrap().host;
+    let listener = pod.listen(&Endpoint::tcp(pod.addresses()[0], 7)).await.unwrap();
+    let headers = spdy(&["portforward.k8s.io"]);
+    let upgraded = scene.upgrade("admin", ("POST", "/portForward/default/p"), headers).await;
+    let Upgraded::Switched { stream, .. } = upgraded else { panic!("{upgraded:?}") };
+    let spdy = Spdy::client(&scene.caller, stream);
+    let headers = |kind| [("streamType", kind), ("port", "7"), ("requestID", "0")];
+    let (_complaints, _writer) = spdy.open(&headers("error")).await.unwrap().into_split();
+    let data = spdy.open(&headers("data")).await.unwrap();
+    let mut inside = listener.accept().await.unwrap().stream;
+    data.reset();
+    // The pod says nothing on its own.
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), inside.read_to_end(&mut said)).await;
+    assert!(ended.is_ok(), "the pod still waits for a client that has gone");
+}

@@ -84,6 +84,12 @@ impl WebSocketSender {
         .await
     }
 
+    /// Waits until the connection has ended, whatever still waits to be received.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let link = self.0.link.clone();
+        async move { link.ended().await }
+    }
+
     /// Closes with this code (1000 where all is well), and waits until all was sent.
     pub async fn close(self, code: u16) {
         self.0.link.with(|session| session.close_with(code));

@@ -161,16 +161,17 @@ async fn forward(runtime: Arc<dyn Runtime>, uid: String, port: u16, (data, error
     let _ = complaints.shutdown().await;
 }
 
-/// Copies both ways until the pod's side has ended; the client's end is passed on.
+/// Copies both ways until the pod's side has ended, or the client has cut off its own; the client's end
+/// is passed on.
 pub(super) async fn copy(
     (from_client, mut to_client): (BoxedReader, BoxedWriter),
     pod: BoxedStream,
 ) -> std::io::Result<()> {
     let (from_pod, to_pod) = tokio::io::split(pod);
     let onwards = async {
-        // A client that goes away ends the connection with the streams it holds.
-        let _ = pump(from_client, to_pod).await;
-        std::future::pending::<()>().await;
+        if !was_cut_off(from_client, to_pod).await {
+            std::future::pending::<()>().await;
+        }
     };
     tokio::select! {
         biased;
@@ -180,13 +181,24 @@ pub(super) async fn copy(
     to_client.shutdown().await
 }
 
-/// Copies until the reader's end, which is passed on.
-async fn pump(
-    from: impl tokio::io::AsyncRead + Unpin,
+/// Copies until the client's end, which is passed on. Was it no end in order? Then nobody waits for
+/// what the pod still has to say.
+async fn was_cut_off(
+    mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
-) -> std::io::Result<()> {
-    pump_into(from, &mut to).await?;
-    to.shutdown().await
+) -> bool {
+    let mut held = vec![0; HELD_BYTES];
+    loop {
+        let Ok(count) = from.read(&mut held).await else { return true };
+        // A pod that takes nothing any more may still speak.
+        if count == 0 {
+            let _ = to.shutdown().await;
+            return false;
+        }
+        if to.write_all(&held[..count]).await.is_err() || to.flush().await.is_err() {
+            return false;
+        }
+    }
 }
 
 async fn pump_into(

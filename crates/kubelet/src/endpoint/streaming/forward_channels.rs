@@ -43,6 +43,7 @@ pub(super) async fn serve(
         forwarding.push(host.spawn("kubelet.forward", Box::pin(forwarded)));
     }
     drop(outgoing);
+    let ended = sender.ended();
     let sending = async {
         while let Some((channel, bytes)) = to_send.recv().await {
             if send(&mut sender, (channel, &bytes)).await.is_err() {
@@ -54,6 +55,8 @@ pub(super) async fn serve(
         biased;
         () = sending => {}
         () = receive(receiver, inputs) => return,
+        // A port that takes nothing keeps what is received from being looked at, its end included.
+        () = ended => return,
     }
     sender.close(NORMAL).await;
 }
@@ -119,5 +122,46 @@ impl Port {
             // A client that went away does not hear it.
             let _ = outgoing.send((data + 1, text.into_bytes())).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ravelin_host::Endpoint;
+    use ravelin_host::memory::Network;
+    use ravelin_runtime::{Builtin, PodView, Sandbox};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_vanishes_is_not_waited_for_by_a_port_that_takes_nothing() {
+        let network = Network::new();
+        let (host, address) = (network.host("pod", [10, 244, 0, 2]), [10, 244, 0, 2]);
+        let runtime = Arc::new(Builtin::new());
+        let pod = serde_json::json!({ "metadata": { "namespace": "ns", "name": "p", "uid": "u" },
+            "spec": { "containers": [{ "name": "c", "image": "ravelin.test/logger" }] } });
+        let pod = PodView::parse(&pod).unwrap();
+        let (files, env) = (BTreeMap::new(), BTreeMap::new());
+        let sandbox = Sandbox { pod, host: host.clone(), root: String::new(), files, env };
+        runtime.run_pod(sandbox).await.unwrap();
+        let listener = host.listen(&Endpoint::tcp(address, 7)).await.unwrap();
+        let (near, far) = tokio::io::duplex(1024);
+        let runtime: Arc<dyn Runtime> = runtime;
+        let serving = serve((host.clone(), runtime), Box::new(far), "u".to_owned(), vec![7]);
+        let client = async {
+            let (mut sender, receiver) = WebSocket::client(&host, Box::new(near)).into_split();
+            let silent = listener.accept().await.unwrap();
+            for _ in 0..16 {
+                sender.send(Kind::Binary, &[0; 32 * 1024]).await.unwrap();
+            }
+            // All that is under way arrives.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop((sender, receiver));
+            silent
+        };
+        let ended =
+            tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(serving, client) }).await;
+        assert!(ended.is_ok(), "it goes on without a client");
     }
 }
