@@ -23,11 +23,14 @@ use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The subprotocol that is translated.
 pub(super) const V5: &str = "v5.channel.k8s.io";
 /// How much of a kubelet's refusal is read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+/// How long that may take: a kubelet that goes on and on must not keep the stream, nor the server.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(10);
 const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 
 /// What is translated.
@@ -72,8 +75,12 @@ pub(super) fn translate(
     Ok(answer)
 }
 
-async fn run(server: Arc<Server>, client: RemoteCommand, translation: Translation) -> Passed {
-    let asked = ask(&server, translation).await;
+async fn run(server: Arc<Server>, mut client: RemoteCommand, translation: Translation) -> Passed {
+    let asked = tokio::select! {
+        biased;
+        asked = ask(&server, translation) => asked,
+        () = client.outcome.gone() => return Passed::default(),
+    };
     // From here on the stream ends with the server.
     drop(server);
     match asked {
@@ -122,12 +129,13 @@ async fn refusal(answer: Response) -> Status {
         return Status::internal_error(&text);
     }
     let code = answer.status().as_u16();
-    let said = match collect(answer.into_body(), MAX_REFUSAL_BYTES).await {
-        Ok(said) => said,
-        Err(BodyError::TooLong(_)) => {
+    let said = collect(answer.into_body(), MAX_REFUSAL_BYTES);
+    let said = match tokio::time::timeout(REFUSAL_DEADLINE, said).await {
+        Ok(Ok(said)) => said,
+        Ok(Err(BodyError::TooLong(_))) => {
             return Status::internal_error("unable to upgrade connection: too long an error");
         }
-        Err(_) => {
+        Ok(Err(_)) | Err(_) => {
             return Status::internal_error(
                 "unable to upgrade connection: unable to read error from server response",
             );

@@ -43,8 +43,7 @@ pub(super) async fn tunnel(
         let text = "unable to upgrade: missing upgrade headers in response\n";
         return Ok(answer::text(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
-    let chosen = head.headers.get(STREAM_PROTOCOL).and_then(|chosen| chosen.to_str().ok());
-    let chosen = chosen.map(|chosen| format!("{PREFIX}{}", chosen.trim()));
+    let chosen = chosen(&head.headers, &protocols);
     let mut answer = match upgrade::websocket_answer(&asked.headers, chosen.as_deref()) {
         Ok(answer) => answer,
         Err(refusal) => return Ok(*refusal),
@@ -81,6 +80,13 @@ fn onward(asked: &Asked, path: String, protocols: &[String]) -> Onward {
     onward
 }
 
+/// The protocol that the kubelet took, where it is one of those that the client offered: no other is
+/// named to it (`selectSubprotocol` of gorilla's upgrader).
+fn chosen(answer: &HeaderMap, offered: &[String]) -> Option<String> {
+    let chosen = answer.get(STREAM_PROTOCOL)?.to_str().ok()?.trim();
+    offered.iter().any(|offer| offer == chosen).then(|| format!("{PREFIX}{chosen}"))
+}
+
 fn switched_to_spdy(headers: &HeaderMap) -> bool {
     let holds = |name: HeaderName, what: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
@@ -97,5 +103,17 @@ mod tests {
     fn only_spdy_of_kubernetes_is_tunnelled() {
         let offered = ["SPDY/3.1+portforward.k8s.io", "SPDY/3.1+x", "v4.channel.k8s.io"].map(str::to_owned);
         assert_eq!(protocols(&offered), ["portforward.k8s.io"]);
+    }
+
+    #[test]
+    fn a_kubelet_names_no_protocol_that_was_not_offered() {
+        let offered = ["portforward.k8s.io".to_owned()];
+        for (named, told) in
+            [("portforward.k8s.io", Some("SPDY/3.1+portforward.k8s.io")), ("x.k8s.io", None), ("", None)]
+        {
+            let answer = HeaderMap::from_iter([(STREAM_PROTOCOL, HeaderValue::from_static(named))]);
+            assert_eq!(chosen(&answer, &offered).as_deref(), told, "{named}");
+        }
+        assert_eq!(chosen(&HeaderMap::new(), &offered), None);
     }
 }

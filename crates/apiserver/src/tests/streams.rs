@@ -2,6 +2,7 @@
 
 use super::stage::{As, Issuer, NODE, Stage};
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use ravelin_host::{Endpoint, Flaw, Flaws, HostRef, Task};
 use ravelin_pki::ServerTrust;
@@ -416,6 +417,42 @@ async fn what_a_kubelet_refuses_comes_back_and_nothing_else_passes() {
         };
         assert_eq!(failed["message"], format!("Internal error occurred: {why}"));
     }
+}
+
+/// A kubelet that refuses with a body that never ends, a byte at a time.
+struct Dripping;
+
+#[async_trait]
+impl Handler for Dripping {
+    async fn handle(&self, _: Request, _: &PeerInfo) -> Response {
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            Some((Ok(Bytes::from_static(b".")), ()))
+        });
+        let mut answer = Response::new(body::stream(drops));
+        *answer.status_mut() = StatusCode::FORBIDDEN;
+        answer
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_never_ends_keeps_nobody() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let host = stage.network.host("n1", NODE);
+    let listener = host.listen(&Endpoint::tcp(NODE, 10250)).await.unwrap();
+    let tls = Some(Arc::new(TlsServer::new(stage.issuer.server(NODE)).with_client_certificates()));
+    let _running = Server { host, listener, tls, handler: Arc::new(Dripping) }.run();
+    let begun = tokio::time::Instant::now();
+    let upgraded = stage.upgrade(&stage.admin(), ("POST", EXEC), spdy(&["v4.channel.k8s.io"])).await;
+    assert_eq!(refusal(upgraded).await.0, 500);
+    let headers = stage.websocket(&["v5.channel.k8s.io"]);
+    let upgraded = stage.upgrade(&stage.admin(), ("GET", EXEC), headers).await;
+    let Upgraded::Switched { stream, .. } = upgraded else { panic!("{upgraded:?}") };
+    let client = remote_client_websocket(&stage.caller, stream, "v5.channel.k8s.io", ALL).await.unwrap();
+    let Outcome::Failed(failed) = client.outcome.read().await.unwrap() else { panic!("it failed") };
+    assert!(failed.contains("unable to read error from server response"), "{failed}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 /// Asks for an upgrade that the kubelet refuses, then for more on the same connection. Gives what the
