@@ -13,6 +13,7 @@ mod recorded;
 mod scenario_files;
 mod services;
 mod staying;
+mod streams;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?
