@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 /// A loopback port of the operating system's choice.
 const ANY_LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -17,9 +17,9 @@ const ANY_LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::
 const BACKLOG: u32 = 1024;
 
 #[allow(clippy::disallowed_types, reason = "this is what is beneath Host::listen and Host::connect")]
-pub(super) type RealListener = TcpListener;
+pub(super) type RealListener = tokio::net::TcpListener;
 #[allow(clippy::disallowed_types, reason = "this is what is beneath Host::listen and Host::connect")]
-pub(super) type RealStream = TcpStream;
+pub(super) type RealStream = tokio::net::TcpStream;
 
 /// A listening loopback socket.
 pub(super) fn private() -> io::Result<RealListener> {
@@ -185,9 +185,8 @@ pub(super) async fn enter(
 }
 
 /// Connects to a real address.
-#[allow(clippy::disallowed_types, reason = "this is what is beneath Host::connect")]
 pub(super) async fn connect(to: SocketAddr) -> io::Result<Connection> {
-    let stream = TcpStream::connect(to).await?;
+    let stream = RealStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
     Ok(Connection { stream: Box::new(stream), local: local.into(), peer: to.into() })
