@@ -393,7 +393,10 @@ impl PathPlay<'_> {
 
     async fn attack(&self, target: &Target, run: &mut PathRun) {
         let loot = Loot::default();
-        let tactics = self.tampering.tactics(self.plan.attacker, &self.stage.holdings, target);
+        // Tokens on disks are renewed before they expire, and whoever is there reads them again.
+        let renewed = holdings::of(&self.stage.world, &self.stage.cluster, self.plan.attacker);
+        let holdings = renewed.unwrap_or_else(|_| self.stage.holdings.clone());
+        let tactics = self.tampering.tactics(self.plan.attacker, &holdings, target);
         for (number, tactic) in tactics.into_iter().enumerate() {
             let secrets = self.slot(number + 1, tactic.name()).await;
             let began = self.stage.world.wire().packet_count();
@@ -411,7 +414,7 @@ impl PathPlay<'_> {
                 }
             };
             let target = probe.target();
-            let field = Field::new(&self.stage.world, &self.stage.holdings, &loot);
+            let field = Field::new(&self.stage.world, &holdings, &loot);
             let calls: RefCell<Vec<Call>> = RefCell::default();
             let using = Box::pin(async {
                 *calls.borrow_mut() = self.exercise(&*probe, &used).await;
