@@ -16,7 +16,8 @@ use http::Method;
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use ravelin_api::Status;
 use ravelin_transport::streams::{
-    Outcome, RemoteClient, RemoteCommand, StreamProtocol, remote_client_spdy, remote_server_websocket,
+    Outcome, OutcomeWriter, RemoteClient, RemoteCommand, StreamProtocol, remote_client_spdy,
+    remote_server_websocket,
 };
 use ravelin_transport::{BodyError, Response, Upgraded, collect, upgrade};
 use serde_json::Value;
@@ -208,11 +209,8 @@ async fn carry(client: RemoteCommand, kubelet: RemoteClient) -> Passed {
         }
     };
     let error = match ended {
-        Ok(Ok(Outcome::Success)) => return passed(&onwards, &back, outcome.success().await),
-        Ok(Ok(Outcome::Exited(code))) => return passed(&onwards, &back, outcome.exited(code).await),
-        Ok(Ok(Outcome::Failed(why))) => {
-            let text = message(&why);
-            outcome.failed(&told(&Status::internal_error(&text))).await;
+        Ok(Ok(told_so)) => {
+            tell(outcome, told_so).await;
             None
         }
         Ok(Err(error)) => {
@@ -222,11 +220,16 @@ async fn carry(client: RemoteCommand, kubelet: RemoteClient) -> Passed {
         // The client takes no output any more: there is nobody to tell.
         Err(error) => Some(error.kind()),
     };
-    Passed { error, ..passed(&onwards, &back, ()) }
+    Passed { onwards: onwards.load(Ordering::Relaxed), back: back.load(Ordering::Relaxed), error }
 }
 
-fn passed(onwards: &AtomicU64, back: &AtomicU64, (): ()) -> Passed {
-    Passed { onwards: onwards.load(Ordering::Relaxed), back: back.load(Ordering::Relaxed), error: None }
+/// Tells the client how its command ended.
+async fn tell(client: OutcomeWriter, outcome: Outcome) {
+    match outcome {
+        Outcome::Success => client.success().await,
+        Outcome::Exited(code) => client.exited(code).await,
+        Outcome::Failed(why) => client.failed(&told(&Status::internal_error(&message(&why)))).await,
+    }
 }
 
 /// The message of a failure that is told as a Status or as plain text.

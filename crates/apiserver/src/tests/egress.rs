@@ -257,10 +257,7 @@ async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
         ("GET /api/v1/nodes/ftp:n1:1/proxy/x".to_owned(), (400, r#"invalid node request "ftp:n1:1""#)),
         ("GET /api/v1/nodes/n9/proxy/x".to_owned(), (404, r#"nodes "n9" not found"#)),
         (format!("GET {default}/services/nope/proxy/x"), (404, r#"services "nope" not found"#)),
-        (
-            format!("GET {default}/pods/p1/exec?command=ls"),
-            (400, "Upgrade request required"),
-        ),
+        (format!("GET {default}/pods/p1/exec?command=ls"), (400, "Upgrade request required")),
     ] {
         let (code, message) = stage.refused(&admin, &request, None).await;
         assert_eq!((code, message.as_str()), expected, "{request}");

@@ -14,7 +14,8 @@ pub(super) const JSON: &str = "application/json";
 /// An answer.
 pub(crate) struct Answer {
     pub(super) status: StatusCode,
-    headers: HeaderMap,
+    /// Boxed, so that an answer is a small error.
+    headers: Box<HeaderMap>,
     content: Content,
 }
 
@@ -34,7 +35,7 @@ impl Answer {
         if kind == TEXT && !status.is_success() {
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
-        Self { status, headers, content: Content::Whole(content.into()) }
+        Self { status, headers: Box::new(headers), content: Content::Whole(content.into()) }
     }
 
     pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
@@ -48,7 +49,7 @@ impl Answer {
     /// An answer that was made elsewhere: one whose body is sent as it comes, or an upgrade.
     pub(super) fn ready(response: Response) -> Self {
         let (head, content) = response.into_parts();
-        Self { status: head.status, headers: head.headers, content: Content::Flowing(content) }
+        Self { status: head.status, headers: Box::new(head.headers), content: Content::Flowing(content) }
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -93,7 +94,7 @@ impl Answer {
         };
         let mut response = Response::new(content);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         response
     }
 }
