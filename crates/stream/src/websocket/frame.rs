@@ -261,16 +261,15 @@ fn control_item(opcode: Opcode, payload: Vec<u8>) -> Result<Item<'static>, Frame
 /// Takes a mask off (or puts it on), and turns it to where the next byte needs it.
 fn unmask(mask: &mut [u8; 4], bytes: &mut [u8]) {
     let wide = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
-    let mut chunks = bytes.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    let length = bytes.len();
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    for (index, byte) in chunks.into_remainder().iter_mut().enumerate() {
+    for (index, byte) in rest.iter_mut().enumerate() {
         *byte ^= mask[index % 4];
     }
-    mask.rotate_left(bytes.len() % 4);
+    mask.rotate_left(length % 4);
 }
 
 /// Writes one whole message or control frame, whose payload is these parts in order. A mask is for
