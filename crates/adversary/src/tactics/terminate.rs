@@ -172,19 +172,21 @@ impl Terminate {
         if self.then == Then::Forge {
             return wanted.forge(notes, (flow, stream)).await;
         }
-        let reply = match wanted.ask(notes, target, to).await {
+        match wanted.ask(notes, target, to).await {
             Some(Switch::Made(genuine)) => {
                 self.gains(notes, target, &notes.field().flow(to));
-                return wanted.splice(notes, flow, (stream, genuine)).await;
+                wanted.splice(notes, flow, (stream, genuine)).await;
             }
             Some(Switch::Not(answer)) => {
                 notes.refused_by_status(&notes.field().flow(to), answer.status, &relay_aims(target));
-                answer
+                // Whom the genuine server refuses goes on alone: the client would still say more.
+                wanted.forge(notes, (flow, stream)).await;
             }
-            None => unreachable(),
-        };
-        // Who is gone needs no answer.
-        let _ = answer(&mut stream, &reply).await;
+            None => {
+                // Who is gone needs no answer.
+                let _ = answer(&mut stream, &unreachable()).await;
+            }
+        }
     }
 
     /// Ends the path's TLS with a certificate of the impostor's own, where the path has TLS.
