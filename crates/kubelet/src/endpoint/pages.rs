@@ -41,6 +41,8 @@ pub(super) fn answer(shared: &Shared, route: Route<'_>, (method, query): (&Metho
         Route::Configz => Answer::json(&json!({ "kubeletconfig": configuration(shared) }))
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         Route::Verbosity => Answer::of(StatusCode::NOT_ACCEPTABLE, PLAIN, "unsupported http method\n"),
+        // The node's log folder is not kept: no file of it is there.
+        Route::Logs(_) if gets => Answer::not_found(),
         Route::Run { .. } => Answer::method_not_allowed("POST"),
         Route::Exec(_) | Route::Attach(_) | Route::PortForward { .. } => {
             Answer::method_not_allowed("GET, POST")
