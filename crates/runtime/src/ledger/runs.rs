@@ -135,3 +135,17 @@ impl Ledger {
         Some(Recording { ledger: Arc::clone(self), number: runs.all.len() - 1 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_commands_were_started_as_has_a_bound() {
+        let ledger = Arc::new(Ledger::new());
+        let argv = vec!["x".repeat(1024 * 1024)];
+        let begun =
+            (0..100).filter(|_| ledger.begin_run(Timestamp::UNIX_EPOCH, "c", &argv).is_some()).count();
+        assert_eq!(begun, MAX_ARGV_BYTES / (1024 * 1024) - 1);
+    }
+}

@@ -112,3 +112,12 @@ fn the_oldest_files_go() {
     }
     assert_eq!(log.lines().len(), MAX_LOG_FILES);
 }
+
+#[test]
+fn a_log_of_empty_lines_is_rotated_as_well() {
+    let log = log("");
+    for _ in 0..300_000 {
+        log.write_lines(Timestamp::UNIX_EPOCH, "\n");
+    }
+    assert_eq!(log.log().files.len(), 2);
+}

@@ -135,3 +135,19 @@ async fn a_hundred_megabytes_pass_through_and_are_not_held() {
     let (code, _, err) = stage.sh("head -c 17m /dev/zero > /tmp/big").await;
     assert_eq!((code, err.as_str()), (1, "head: File too large\n"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_has_so_many_files_open_and_no_more() {
+    let stage = Stage::new().await;
+    let kept = stage.sh("yes '' | head -c 2000000 | tail -n 2000000 | wc -l").await.1;
+    assert!(kept.trim().parse::<u32>().unwrap() < 600_000, "empty lines take room: {kept}");
+    let many = "wc -c".to_owned() + &" /run/secrets/token".repeat(2000) + " | wc -l";
+    let (_, shown, complaint) = stage.sh(&many).await;
+    assert_eq!(
+        (shown.as_str(), complaint.as_str()),
+        ("1024\n", "wc: /run/secrets/token: Too many open files\n")
+    );
+    stage.sh("yes | head -c 16000000 > /tmp/f").await;
+    let (code, _, complaint) = stage.sh(&("wc -c".to_owned() + &" /tmp/f".repeat(9))).await;
+    assert_eq!((code, complaint.as_str()), (1, "wc: /tmp/f: Too many open files\n"));
+}

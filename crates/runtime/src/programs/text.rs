@@ -9,7 +9,7 @@ use std::time::Duration;
 const PIECE_BYTES: usize = 32 * 1024;
 
 /// `tail` keeps so much of what it may have to show.
-const MAX_TAIL_BYTES: usize = 16 * 1024 * 1024;
+const MAX_TAIL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How often `tail -f` looks.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -236,13 +236,15 @@ async fn tail_of(process: &Process, input: &Input, part: &Part) -> io::Result<()
     let mut kept = VecDeque::new();
     let (mut lines, mut bytes) = (0_u64, 0);
     while let Some(line) = if part.is_bytes { piece(input).await? } else { input.line().await? } {
+        // Empty lines take room as well.
+        let held = |lines: u64, bytes: usize| lines * size_of::<bytes::Bytes>() as u64 + bytes as u64;
         lines += 1;
         bytes += line.len();
         kept.push_back(line);
         let is_more = |lines: u64, bytes: usize, first: usize| {
             let is_enough =
                 if part.is_bytes { (bytes - first) as u64 >= part.count } else { lines > part.count };
-            is_enough || bytes > MAX_TAIL_BYTES
+            is_enough || held(lines, bytes) > MAX_TAIL_BYTES
         };
         while kept.front().is_some_and(|first| is_more(lines, bytes, first.len())) {
             let Some(first) = kept.pop_front() else { break };

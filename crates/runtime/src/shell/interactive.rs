@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 /// The longest command that is not whole: with each of its lines it is read anew.
-const MAX_UNFINISHED_BYTES: usize = 64 * 1024;
+const MAX_UNFINISHED_BYTES: usize = 16 * 1024;
 
 /// What a shell ends with that was interrupted.
 pub(crate) const INTERRUPTED: i32 = 128 + 2;

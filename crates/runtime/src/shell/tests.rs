@@ -102,3 +102,32 @@ async fn a_loop_that_waits_for_nothing_does_not_stop_the_clock() {
         assert!(ended.is_err(), "{script}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_script_has_no_more_memory_than_it_may() {
+    let stage = Stage::new().await;
+    let big = "x=$(yes | head -c 900000)";
+    let script = format!("{big}; echo \"$x$x$(echo ran > /tmp/ran)\"");
+    assert_eq!(stage.sh(&script).await, (2, String::new(), "sh: argument list too long\n".to_owned()));
+    assert_eq!(stage.sh("ls /tmp").await.1, "", "what is too long is found out on the way");
+    for one_more in ["c=$x", "export c=\"$x\"", "for c in \"$x\"; do :; done", "echo ${c=$x}"] {
+        let script = format!("{big}; a=$x; export a; {one_more}; echo never");
+        assert_eq!(
+            stage.sh(&script).await,
+            (2, String::new(), "sh: out of memory\n".to_owned()),
+            "{one_more}"
+        );
+    }
+    let pipeline = "true | ".repeat(300) + "true";
+    let outcome = stage.sh(&pipeline).await;
+    assert_eq!((outcome.0, outcome.2.as_str()), (2, "sh: can't fork: Resource temporarily unavailable\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_without_end_does_not_stop_the_clock() {
+    let stage = Stage::new().await;
+    for script in ["sha256sum /dev/zero", "wc -c /dev/zero", "tail -n 1 /dev/urandom"] {
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(30), stage.sh(script)).await;
+        assert!(ended.is_err(), "{script}");
+    }
+}
