@@ -22,4 +22,6 @@ pub use forge::{MARK, OWN_QUERY, REDIRECTED, REDIRECTED_LIMIT, RELABELLED};
 pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
 pub use tactics::{Tactic, most_tactics, most_tactics_of_who_asks, tactics};
-pub use target::{Ask, Claim, ClientProof, NodeAt, ServerKind, Speaks, Stale, Streams, Target, TokenShape, Transport};
+pub use target::{
+    Ask, Claim, ClientProof, NodeAt, ServerKind, Speaks, Stale, Streams, Target, TokenShape, Transport,
+};
