@@ -19,13 +19,13 @@ use ipnet::IpNet;
 use ravelin_api::object;
 use ravelin_client::{Client, Reflector, Store};
 use ravelin_runtime::PodView;
+pub(crate) use restarts::{Policy, Restarts};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-pub(crate) use restarts::{Policy, Restarts};
 use worker::Worker;
 
 /// Runs the pods that are bound to this node, for ever.

@@ -30,8 +30,10 @@ pub(super) async fn run(runs: usize) -> Result<()> {
 
 async fn measure(chain: &Chain, table: &mut Table) -> Result<()> {
     let (websocket, spdy) = (Carrier::WebSocket, Carrier::Spdy);
-    let mut add =
-        |what, taken: Result<Duration>| Ok::<_, anyhow::Error>(table.add(what, taken.context(what)?));
+    let mut add = |what, taken: Result<Duration>| -> Result<()> {
+        table.add(what, taken.context(what)?);
+        Ok(())
+    };
     add("exec, out of the pod, WebSocket", output(chain, websocket).await)?;
     add("exec, into the pod, WebSocket", input(chain, websocket).await)?;
     add("exec, out of the pod, SPDY", output(chain, spdy).await)?;

@@ -1,11 +1,11 @@
 //! What ravelin writes, in the hands of real programs.
 
+mod components;
 #[cfg(feature = "kube-client")]
 mod kube_client;
-mod components;
+mod kubectl;
 mod pcap;
 mod python;
-mod kubectl;
 pub mod rig;
 mod up;
 

@@ -58,7 +58,8 @@ fn the_exit_status_tells_bad_names_from_attacks_that_do_not_work() {
     let good = ravelin_scenario::find("cve-2022-3294").expect("it is on record");
     let same = file("mine.yaml", good);
     let harmless = file("harmless.yaml", &good.replace("verbs: [patch]", "verbs: [watch]"));
-    let waiting = file("waiting.yaml", &good.replacen("\nreference:", "\nwaits-for: a thing\n\nreference:", 1));
+    let waiting =
+        file("waiting.yaml", &good.replacen("\nreference:", "\nwaits-for: a thing\n\nreference:", 1));
     let bad = file("bad.yaml", &good.replace("at: 2s", "at: later"));
     for (arguments, expected, words) in [
         (vec!["run", &same], 0, "mine (CVE-2022-3294): reproduced"),

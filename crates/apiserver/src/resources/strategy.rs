@@ -213,8 +213,7 @@ fn node_causes(new: &Value, present: &Value) -> Vec<Cause> {
             !before.is_empty() && before != text(new, field)
         })
         .map(|(_, named, what)| {
-            let message =
-                format!("Forbidden: node updates may not change {what} except from \"\" to valid");
+            let message = format!("Forbidden: node updates may not change {what} except from \"\" to valid");
             cause("FieldValueForbidden", &format!("spec.{named}"), message)
         })
         .collect()

@@ -125,7 +125,8 @@ impl Worker {
     pub(super) async fn settle(&mut self, context: &Context<'_>, pod: &Value, view: &PodView) {
         self.restart = None;
         let runtime = &context.shared.config.runtime;
-        let Some(runs) = self.running.as_mut().filter(|runs| !self.is_ending && runs.state.is_started()) else {
+        let Some(runs) = self.running.as_mut().filter(|runs| !self.is_ending && runs.state.is_started())
+        else {
             return;
         };
         let Some(mut state) = runtime.status(&view.uid).await else { return };
@@ -144,7 +145,7 @@ impl Worker {
                         runs.restarts.restarted(name, (end.clone(), now));
                         runs.is_stale = true;
                         // What ends at once has told so already.
-                        self.restart = started.is_running().then_some(self.restart).unwrap_or(Some(now));
+                        self.restart = if started.is_running() { self.restart } else { Some(now) };
                         *container = started;
                     }
                 }
