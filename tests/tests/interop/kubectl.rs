@@ -61,6 +61,7 @@ impl Session<'_> {
 
     /// Asks again until what is printed contains this.
     fn until(&self, arguments: &str, wanted: &str) {
+        #[allow(clippy::disallowed_methods, reason = "how long a real program takes is measured here")]
         let began = Instant::now();
         loop {
             let printed = self.says(arguments);
@@ -173,7 +174,7 @@ fn a_pod_lives_its_life_as_kubectl_sees_it() {
         assert_eq!(k.says("wait --for=condition=Ready pod/p1 --timeout=20s"), "pod/p1 condition met\n");
         let pod = k.json("get pod p1");
         assert_eq!(pod["status"]["phase"], "Running");
-        assert_eq!(pod["status"]["containerStatuses"][0]["state"]["running"].is_object(), true);
+        assert!(pod["status"]["containerStatuses"][0]["state"]["running"].is_object(), "{pod}");
         let described = k.says("describe pod p1");
         for part in
             ["Labels:           app=demo", "Status:           Running", "Image:          ravelin.test/logger"]

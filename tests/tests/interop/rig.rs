@@ -153,11 +153,6 @@ impl Up {
         self.folder.join("ravelin.kubeconfig")
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// A call of a kubectl, not started yet.
     pub fn command(&self, kubectl: &Kubectl, arguments: &[&str]) -> Command {
         let mut command = Command::new(&kubectl.program);
@@ -165,14 +160,6 @@ impl Up {
         // A cache of its own: what one cluster has says nothing of the next.
         command.env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder);
         command
-    }
-
-    /// What a call of the first kubectl comes to.
-    ///
-    /// # Panics
-    /// Where the machine has none, or it does not end in time.
-    pub fn kubectl(&self, arguments: &[&str]) -> Output {
-        self.kubectl_of(kubectls().first().expect("the machine has a kubectl"), arguments)
     }
 
     /// What a call of this kubectl comes to.

@@ -24,6 +24,7 @@ fn json(output: &Output) -> Value {
 #[test]
 fn kubectl_sees_a_cluster_that_is_ready() {
     for kubectl in kubectls() {
+        #[allow(clippy::disallowed_methods, reason = "how long people wait is what is asked here")]
         let began = Instant::now();
         let up = Up::start(&["--nodes", "2"]);
         let nodes = text(&up.kubectl_of(kubectl, &["get", "nodes"]));
@@ -79,6 +80,7 @@ fn it_ends_cleanly_when_it_is_told_to() {
         let mode = std::fs::metadata(&kubeconfig).expect("it was written").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let folder = up.folder().to_owned();
+        #[allow(clippy::disallowed_methods, reason = "how long people wait is what is asked here")]
         let began = Instant::now();
         let (Ended { status, messages }, took) = (up.stop(signal), began.elapsed());
         assert_eq!(status.code(), Some(0), "{signal}: {messages}");
