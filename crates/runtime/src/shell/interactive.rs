@@ -7,8 +7,10 @@ use crate::process::{Streams, Terminal};
 use std::io;
 use std::sync::Arc;
 
-/// The longest command that is not whole: with each of its lines it is read anew.
+/// The longest command that is not whole, in bytes and in lines: with each of its lines it is read
+/// anew from its beginning.
 const MAX_UNFINISHED_BYTES: usize = 16 * 1024;
+const MAX_UNFINISHED_LINES: u32 = 256;
 
 /// What a shell ends with that was interrupted.
 pub(crate) const INTERRUPTED: i32 = 128 + 2;
@@ -18,7 +20,7 @@ impl Shell {
     /// interrupt.
     pub(super) async fn interactive(&mut self, terminal: Option<Arc<Terminal>>) -> io::Result<i32> {
         let streams = self.process.streams.clone();
-        let mut text = String::new();
+        let (mut text, mut lines) = (String::new(), 0);
         loop {
             if terminal.is_some() {
                 let prompt = if text.is_empty() { self.prompt() } else { "> ".to_owned() };
@@ -27,7 +29,7 @@ impl Shell {
             let line = tokio::select! {
                 biased;
                 () = interrupted(terminal.as_ref()) => {
-                    text.clear();
+                    (text, lines) = (String::new(), 0);
                     self.status = INTERRUPTED;
                     continue;
                 }
@@ -35,8 +37,9 @@ impl Shell {
             };
             let Some(line) = line else { return self.end_of_input(&text, &streams).await };
             text.push_str(&String::from_utf8_lossy(&line));
-            if text.len() > MAX_UNFINISHED_BYTES {
-                return self.process.complain("sh: line too long").await.map(|_| 2);
+            lines += 1;
+            if text.len() > MAX_UNFINISHED_BYTES || lines > MAX_UNFINISHED_LINES {
+                return self.process.complain("sh: command too long").await.map(|_| 2);
             }
             match parse(&text) {
                 Err(SyntaxError::Unfinished) => continue,
@@ -58,7 +61,7 @@ impl Shell {
                     }
                 }
             }
-            text.clear();
+            (text, lines) = (String::new(), 0);
         }
     }
 

@@ -131,3 +131,15 @@ async fn reading_without_end_does_not_stop_the_clock() {
         assert!(ended.is_err(), "{script}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_without_end_is_not_read_anew_for_ever() {
+    let stage = Stage::new().await;
+    let whole = format!("{}if true; then\n{}fi\n", ":\n".repeat(1000), ":\n".repeat(200));
+    assert_eq!(stage.exec(&["sh"], whole.as_bytes()).await.unwrap().0, 0, "what is whole is forgotten");
+    for unfinished in ["if true; then\n", "echo $(\n", "for x in a; do\n"] {
+        let script = format!("{unfinished}{}", ":\n".repeat(8000));
+        let outcome = stage.exec(&["sh"], script.as_bytes()).await.unwrap();
+        assert_eq!((outcome.0, outcome.2.as_str()), (2, "sh: command too long\n"), "{unfinished}");
+    }
+}
