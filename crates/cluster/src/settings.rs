@@ -17,8 +17,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long nothing may pass over a stream (`streamingConnectionIdleTimeout`).
-const STREAMING_IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// How often kubelets write their status where nothing changed (`nodeStatusReportFrequency`).
 const STATUS_REPORT_INTERVAL: Duration = Duration::from_secs(300);
 /// How often running pods are given what their volumes hold by then: as old as Kubernetes lets a
@@ -67,7 +65,7 @@ pub fn kubelet(config: &ClusterConfig, parts: KubeletParts) -> KubeletConfig {
         serving: parts.serving,
         enable_server: kubelet.enable_server,
         debugging_handlers: kubelet.enable_debugging_handlers,
-        streaming_idle_timeout: STREAMING_IDLE_TIMEOUT,
+        streaming_idle_timeout: seconds(kubelet.streaming_idle_timeout_s),
         address: match kubelet.address {
             given if given.is_unspecified() || given.is_loopback() => given,
             _ => parts.address,

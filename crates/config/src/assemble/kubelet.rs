@@ -46,9 +46,9 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
             _ => KubeletAuthorization::Webhook,
         },
         webhook_caches: WebhookCaches {
-            token_s: cache_seconds(&mut sheet, "authentication-token-webhook-cache-ttl", 120),
-            authorized_s: cache_seconds(&mut sheet, "authorization-webhook-cache-authorized-ttl", 300),
-            unauthorized_s: cache_seconds(&mut sheet, "authorization-webhook-cache-unauthorized-ttl", 30),
+            token_s: seconds_or(&mut sheet, "authentication-token-webhook-cache-ttl", 120),
+            authorized_s: seconds_or(&mut sheet, "authorization-webhook-cache-authorized-ttl", 300),
+            unauthorized_s: seconds_or(&mut sheet, "authorization-webhook-cache-unauthorized-ttl", 30),
         },
         serving: serving(version, &mut sheet),
         rotate_certificates: rotates(version, &mut sheet),
@@ -74,6 +74,7 @@ pub(super) fn assemble(version: KubernetesVersion, read: (&mut Gathered, &mut Pr
             .number("node-lease-duration-seconds")
             .and_then(|n| u32::try_from(n).ok())
             .unwrap_or(40),
+        streaming_idle_timeout_s: seconds_or(&mut sheet, "streaming-connection-idle-timeout", 4 * 3600),
     }
 }
 
@@ -86,7 +87,7 @@ fn taints(sheet: &mut Sheet<'_>) -> Vec<Taint> {
 
 /// The kubelet takes a 0 of its file, which kubeadm writes everywhere, for "not given"
 /// (pkg/kubelet/apis/config/v1beta1/defaults.go); flags are set after that.
-fn cache_seconds(sheet: &mut Sheet<'_>, flag: &'static str, default: u64) -> u64 {
+fn seconds_or(sheet: &mut Sheet<'_>, flag: &'static str, default: u64) -> u64 {
     let by_flag = sheet.given(flag).is_some_and(|given| given.origin >= Origin::Extra);
     sheet.seconds(flag).filter(|seconds| by_flag || *seconds != 0).unwrap_or(default)
 }

@@ -34,6 +34,7 @@ pub(super) const FLAGS: &[Section] = &[
             ("register-with-taints", Taints, 8, NOW),
             ("rotate-certificates", Bool, 8, NOW),
             ("rotate-server-certificates", Bool, 10, NOW),
+            ("streaming-connection-idle-timeout", Duration, 8, NOW),
             ("tls-cert-file", File, 8, NOW),
             ("tls-min-version", One(TLS_VERSIONS), 10, NOW),
             ("tls-private-key-file", File, 8, NOW),
@@ -150,7 +151,6 @@ pub(super) const FLAGS: &[Section] = &[
             ("storage-driver-secure", Bool, 8, 23),
             ("storage-driver-table", Text, 8, 23),
             ("storage-driver-user", Text, 8, 23),
-            ("streaming-connection-idle-timeout", Duration, 8, NOW),
             ("sync-frequency", Duration, 8, NOW),
             // TLS 1.3 everywhere: its suites and curves are not the flag's to choose.
             ("tls-cipher-suites", List, 10, NOW),

@@ -59,6 +59,9 @@ pub struct KubeletConfig {
     pub node_status_update_frequency_s: u64,
     /// `nodeLeaseDurationSeconds`, in seconds. Default 40.
     pub node_lease_duration_s: u32,
+    /// `streamingConnectionIdleTimeout`, `--streaming-connection-idle-timeout`, in seconds. Default four
+    /// hours; 0 is for ever.
+    pub streaming_idle_timeout_s: u64,
 }
 
 /// A taint of a node.

@@ -232,13 +232,14 @@ fn every_flag_of_identities_reaches_the_model() {
 
 #[test]
 fn every_key_of_a_nodes_life_reaches_the_model() {
-    let body = "registerNode: false\nregisterWithTaints:\n- {key: a, value: b, effect: NoSchedule}\n- {key: c, effect: NoExecute}\nnodeStatusUpdateFrequency: 20s\nnodeLeaseDurationSeconds: 60\nrotateCertificates: true\nserverTLSBootstrap: true\n";
+    let body = "registerNode: false\nregisterWithTaints:\n- {key: a, value: b, effect: NoSchedule}\n- {key: c, effect: NoExecute}\nnodeStatusUpdateFrequency: 20s\nnodeLeaseDurationSeconds: 60\nstreamingConnectionIdleTimeout: 5m\nrotateCertificates: true\nserverTLSBootstrap: true\n";
     let head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
     let config = read(&[file("k.yaml", &format!("{head}{body}"))]);
     let kubelet = &config.kubelet;
     assert!(!kubelet.register_node && kubelet.rotate_certificates);
     assert_eq!(kubelet.serving, KubeletServing::Bootstrap);
     assert_eq!((kubelet.node_status_update_frequency_s, kubelet.node_lease_duration_s), (20, 60));
+    assert_eq!(kubelet.streaming_idle_timeout_s, 300);
     let taint = |key: &str, value: &str, effect: &str| Taint {
         key: key.into(),
         value: value.into(),
@@ -248,6 +249,12 @@ fn every_key_of_a_nodes_life_reaches_the_model() {
     assert_eq!(config.provenance.unknown_effect, []);
     let flags = read(&[file("k", "kubelet --config=/c --register-with-taints=a=b:NoSchedule\n")]);
     assert_eq!(flags.kubelet.register_with_taints, [taint("a", "b", "NoSchedule")]);
+    assert_eq!(flags.kubelet.streaming_idle_timeout_s, 4 * 3600);
+    // A file's zero is not given; a flag's is for ever.
+    let zero = read(&[file("k.yaml", &format!("{head}streamingConnectionIdleTimeout: 0s\n"))]);
+    let never = read(&[file("k", "kubelet --streaming-connection-idle-timeout=0\n")]);
+    let both = (zero.kubelet.streaming_idle_timeout_s, never.kubelet.streaming_idle_timeout_s);
+    assert_eq!(both, (4 * 3600, 0));
     let manager = |flags: &str, version: &str| {
         let files = [file("cm", &format!("kube-controller-manager {flags} --v=2\n"))];
         let manager = ClusterConfig::read(&files, Some(version)).expect("no mistakes").controller_manager;
