@@ -13,7 +13,7 @@ mod observe;
 pub mod os;
 mod redirect;
 mod task;
-mod unix;
+pub mod unix;
 
 pub use disk::{Disk, MemoryDisk};
 pub use endpoint::{BoxedStream, Connection, Endpoint, Listener, Stream};

@@ -1,4 +1,4 @@
-//! Unix sockets within one computer, in memory.
+//! Unix sockets within one computer, in memory: for hosts that are many in one process, simulated or not.
 
 use crate::{Connection, Endpoint, Listener};
 use async_trait::async_trait;
@@ -16,11 +16,15 @@ const MAX_WAITING: usize = 4096;
 type Paths = Arc<Mutex<BTreeMap<String, mpsc::Sender<DuplexStream>>>>;
 
 /// The Unix sockets of one computer, by path.
-#[derive(Clone, Default)]
-pub(crate) struct UnixSockets(Paths);
+#[derive(Clone, Debug, Default)]
+pub struct UnixSockets(Paths);
 
 impl UnixSockets {
-    pub(crate) fn connect(&self, path: &str) -> io::Result<Connection> {
+    /// Connects to the listener at a path.
+    ///
+    /// # Errors
+    /// `NotFound` where nobody listens, `ConnectionRefused` where too many wait already.
+    pub fn connect(&self, path: &str) -> io::Result<Connection> {
         let paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = paths.get(path).ok_or(io::ErrorKind::NotFound)?;
         let (ours, theirs) = tokio::io::duplex(BUFFER_BYTES);
@@ -29,7 +33,11 @@ impl UnixSockets {
         Ok(Connection { stream: Box::new(ours), local: end.clone(), peer: end })
     }
 
-    pub(crate) fn listen(&self, path: &str) -> io::Result<UnixListener> {
+    /// Listens at a path, until the listener is dropped.
+    ///
+    /// # Errors
+    /// `AddrInUse` where somebody does already.
+    pub fn listen(&self, path: &str) -> io::Result<UnixListener> {
         let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if paths.contains_key(path) {
             return Err(io::ErrorKind::AddrInUse.into());
@@ -45,7 +53,8 @@ impl UnixSockets {
 }
 
 /// A listening Unix socket.
-pub(crate) struct UnixListener {
+#[derive(Debug)]
+pub struct UnixListener {
     paths: Paths,
     path: String,
     incoming: tokio::sync::Mutex<mpsc::Receiver<DuplexStream>>,

@@ -26,7 +26,6 @@ mod stream;
 mod topology;
 mod trace;
 mod transmit;
-mod unix;
 mod wire;
 mod world;
 

@@ -5,11 +5,11 @@ use crate::network::Network;
 use crate::stream::{SimListener, dial};
 use crate::topology::Machine;
 use crate::trace::Event;
-use crate::unix::UnixSockets;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
+use ravelin_host::unix::UnixSockets;
 use ravelin_host::{
     Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret, Task,
 };
