@@ -12,6 +12,21 @@ const SEED: u64 = 3;
 
 const LOGS: &str = "apiserver-to-kubelet/logs";
 
+/// The other paths to a kubelet: the same connection, and so the same changes.
+const STREAMS: [&str; 3] =
+    ["apiserver-to-kubelet/exec", "apiserver-to-kubelet/attach", "apiserver-to-kubelet/port-forward"];
+
+/// These changes, and for each of logs the same of the streams. How calls fail is a path's own.
+fn at_kubelets(changes: &[impl AsRef<str>]) -> Vec<String> {
+    let mut all: Vec<String> = changes.iter().map(|change| change.as_ref().to_owned()).collect();
+    let of_logs = all.iter().filter(|change| change.starts_with(LOGS) && !change.contains(" closed: "));
+    let of_streams = of_logs.flat_map(|change| STREAMS.map(|path| change.replacen(LOGS, path, 1)));
+    all.extend(of_streams.collect::<Vec<_>>());
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The lines of a path that does not work any more, by what became of it.
 fn no_longer_works(path: &str, outcome: &str) -> [String; 3] {
     [format!("{path} eavesdropper: gone"), format!("{path} {outcome}: new"), format!("{path} impostor: gone")]
@@ -24,9 +39,8 @@ fn run(files: &Files) -> Report {
 /// These files change exactly these cells.
 fn changes(base: &Cells, files: &Files, expected: &[impl AsRef<str>]) -> Report {
     let report = run(files);
-    let mut expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+    let expected = at_kubelets(expected);
     let mut changed = base.differences(&Cells::of(&report));
-    expected.sort_unstable();
     changed.sort_unstable();
     let failed = report.paths.iter().filter(|path| path.state != PathOutcome::Works);
     assert_eq!(changed, expected, "\nfailed: {:#?}", failed.collect::<Vec<_>>());
@@ -187,7 +201,7 @@ fn an_attacker_among_the_nodes_sees_only_what_leaves_the_tunnels() {
         // A pod behind a random node's tunnel is reached between the nodes, and a kubelet that serves
         // anyone is asked directly.
         let reached = path.starts_with("apiserver-to-pod") || path.starts_with("apiserver-to-service");
-        let asked = path.starts_with(LOGS) && attacker == "impostor";
+        let asked = path.starts_with("apiserver-to-kubelet/") && attacker == "impostor";
         let exposed = row.states.iter().any(|state| state != "not_exposed");
         assert_eq!(exposed, reached || asked, "{path} {attacker}: {:?}", row.states);
     }
@@ -242,7 +256,7 @@ fn nodes_without_their_authorizer_fail_with_all_that_runs_on_them() {
     let all = expected::kubeadm_default();
     let paths = all.0.keys().filter(|(path, attacker)| attacker == "impostor" && on_nodes(path));
     let failed: Vec<String> = paths.flat_map(|(path, _)| no_longer_works(path, "failed")).collect();
-    assert_eq!(failed.len(), 9 * 3);
+    assert_eq!(failed.len(), 12 * 3);
     changes(&all, &files, &failed);
 }
 
@@ -254,9 +268,11 @@ fn without_tunnels_the_legacy_cluster_is_open() {
     let files = files.replacing("kube-apiserver.service", "  --ssh-user=gke-tunnel \\\n", "");
     let cells = Cells::of(&run(&files));
     let mut renamed = expected::kubeadm_default();
-    let logs = renamed.0.get_mut(&(LOGS.to_owned(), "impostor".to_owned())).expect("it is in the table");
-    for index in [1, 5] {
-        logs.states[index] = "broken".to_owned();
+    for path in std::iter::once(LOGS).chain(STREAMS) {
+        let row = renamed.0.get_mut(&(path.to_owned(), "impostor".to_owned())).expect("it is in the table");
+        for index in [1, 5] {
+            row.states[index] = "broken".to_owned();
+        }
     }
     assert_eq!(renamed.differences(&cells), NOTHING, "as kubeadm's, with kubelets that serve anyone");
 }
