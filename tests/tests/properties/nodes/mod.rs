@@ -75,12 +75,12 @@ impl Life<'_> {
     }
 
     /// What a text tells that the node may not know.
-    fn leaks(&self, text: &str, (readable, sent): (&BTreeSet<Key>, &str)) -> Vec<String> {
+    fn leaks(&self, text: &str, (readable, sent, of_watch): (&BTreeSet<Key>, &str, bool)) -> Vec<String> {
         let bearers = &self.world.bearers;
         let words = told(bearers, text).into_iter().filter(|(word, _)| !sent.contains(word));
         let secret = words.filter(|(word, key)| match key.resource.as_str() {
             // A watch of a pod's name goes on with the next pod of that name.
-            "pods" => !self.own_pods.contains(*word) && !readable.contains(key),
+            "pods" => !self.own_pods.contains(*word) && !(of_watch && readable.contains(key)),
             _ => !readable.contains(key),
         });
         secret.map(|(word, key)| format!("it tells {word} of {key}")).collect()
@@ -113,7 +113,7 @@ impl Life<'_> {
         };
         let (after, _) = self.world.stage.snapshot();
         let sent = act.ask.body.as_deref().unwrap_or_default();
-        let mut found = self.leaks(&answer.text, (&readable, &plain(sent)));
+        let mut found = self.leaks(&answer.text, (&readable, &plain(sent), false));
         found.extend(written(&before, &after, answer.is_ok()));
         if answer.is_ok() && act.subresource == "token" {
             found.extend(self.token(&answer));
@@ -292,7 +292,7 @@ async fn life(case: &Case, counts: &Counts, flaws: Flaws) -> Result<(), String> 
     tokio::time::sleep(Duration::from_secs(2)).await;
     for watch in &life.watches {
         let text = watch.heard.text();
-        let found = life.leaks(&text, (&watch.readable, ""));
+        let found = life.leaks(&text, (&watch.readable, "", true));
         if !found.is_empty() {
             return Err(format!("the watch {}: {found:#?}\n{text}", watch.about));
         }
