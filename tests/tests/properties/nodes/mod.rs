@@ -80,7 +80,7 @@ impl Life<'_> {
         let words = told(bearers, text).into_iter().filter(|(word, _)| !sent.contains(word));
         let secret = words.filter(|(word, key)| match key.resource.as_str() {
             // A watch of a pod's name goes on with the next pod of that name.
-            "pods" => !self.own_pods.contains(*word) && !(of_watch && readable.contains(key)),
+            "pods" => !(self.own_pods.contains(*word) || of_watch && readable.contains(key)),
             _ => !readable.contains(key),
         });
         secret.map(|(word, key)| format!("it tells {word} of {key}")).collect()
