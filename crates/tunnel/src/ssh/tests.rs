@@ -2,9 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "what stands around a session in a test is no component")]
 
-use crate::nodes::NodeSource;
-use crate::session::{Login, Session};
-use crate::*;
+use super::nodes::NodeSource;
+use super::session::{Login, Session};
+use super::*;
 use async_trait::async_trait;
 use ravelin_entropy::Entropy;
 use ravelin_host::memory::Network;

@@ -1,8 +1,8 @@
 //! One SSH session to a node, seen from the client.
 
-use crate::channel;
-use crate::wire::{Cut, wire};
-use crate::{CHANNEL_TIMEOUT, HANDSHAKE_TIMEOUT, HostKeyPolicy, SshKey, SshPublicKey};
+use super::channel;
+use super::wire::{Cut, wire};
+use super::{CHANNEL_TIMEOUT, HANDSHAKE_TIMEOUT, HostKeyPolicy, SshKey, SshPublicKey};
 use ravelin_host::{BoxedStream, Flaw, HostRef, SessionSecret, field};
 use ravelin_transport::egress::EgressError;
 use russh::client::{self, Handle};
@@ -168,12 +168,12 @@ fn rejected(reason: ChannelOpenFailure) -> EgressError {
 
 fn client_config() -> client::Config {
     client::Config {
-        client_id: SshId::Standard(Cow::Borrowed(crate::SOFTWARE)),
-        limits: crate::limits(),
-        window_size: crate::WINDOW_BYTES,
-        preferred: crate::algorithms(),
-        keepalive_interval: Some(crate::KEEPALIVE_INTERVAL),
-        keepalive_max: crate::KEEPALIVE_MAX,
+        client_id: SshId::Standard(Cow::Borrowed(super::SOFTWARE)),
+        limits: super::limits(),
+        window_size: super::WINDOW_BYTES,
+        preferred: super::algorithms(),
+        keepalive_interval: Some(super::KEEPALIVE_INTERVAL),
+        keepalive_max: super::KEEPALIVE_MAX,
         ..client::Config::default()
     }
 }

@@ -1,8 +1,8 @@
 //! The control plane's end: a session to each node, and the dialer over them.
 
-use crate::nodes::{Listed, NodeSource};
-use crate::session::{Login, Session};
-use crate::{CONNECT_TIMEOUT, HostKeyPolicy, SSH_PORT, SessionError, SshKey, UnknownNode};
+use super::nodes::{Listed, NodeSource};
+use super::session::{Login, Session};
+use super::{CONNECT_TIMEOUT, HostKeyPolicy, SSH_PORT, SessionError, SshKey, UnknownNode};
 use async_trait::async_trait;
 use ravelin_client::{Client, ClientConfig};
 use ravelin_host::{BoxedStream, Endpoint, HostRef, Task, field};

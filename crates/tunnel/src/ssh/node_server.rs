@@ -1,8 +1,8 @@
 //! A node's SSH server: it forwards connections, and does nothing else.
 
-use crate::channel;
-use crate::wire::wire;
-use crate::{HANDSHAKE_TIMEOUT, SshKey, SshPublicKey};
+use super::channel;
+use super::wire::wire;
+use super::{HANDSHAKE_TIMEOUT, SshKey, SshPublicKey};
 use ravelin_host::{Connection, Endpoint, HostRef, Listener, Task, field};
 use russh::keys::PublicKey;
 use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey};
@@ -79,16 +79,16 @@ async fn accept_all(host: HostRef, listener: Box<dyn Listener>, config: Arc<SshN
 /// Settings that every server of this crate shares.
 pub(crate) fn server_config(host_key: &SshKey) -> server::Config {
     server::Config {
-        server_id: SshId::Standard(Cow::Borrowed(crate::SOFTWARE)),
+        server_id: SshId::Standard(Cow::Borrowed(super::SOFTWARE)),
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
         keys: vec![(*host_key.private()).clone()],
-        limits: crate::limits(),
-        window_size: crate::WINDOW_BYTES,
-        preferred: crate::algorithms(),
+        limits: super::limits(),
+        window_size: super::WINDOW_BYTES,
+        preferred: super::algorithms(),
         max_auth_attempts: MAX_AUTH_ATTEMPTS,
         inactivity_timeout: None,
-        keepalive_interval: Some(crate::KEEPALIVE_INTERVAL),
-        keepalive_max: crate::KEEPALIVE_MAX,
+        keepalive_interval: Some(super::KEEPALIVE_INTERVAL),
+        keepalive_max: super::KEEPALIVE_MAX,
         ..server::Config::default()
     }
 }

@@ -1,6 +1,6 @@
 //! What a tunneler is told to verify.
 
-use crate::SshPublicKey;
+use super::SshPublicKey;
 use std::collections::BTreeMap;
 
 /// Which host keys are taken for a node's.

@@ -1,9 +1,9 @@
 //! What attackers need: an SSH server that takes anybody in, and a client that asks no questions.
 
-use crate::node_server::server_config;
-use crate::session::{Login, Session};
-use crate::wire::{Cut, wire};
-use crate::{HANDSHAKE_TIMEOUT, HostKeyPolicy, SessionError, SshKey, SshPublicKey, channel};
+use super::node_server::server_config;
+use super::session::{Login, Session};
+use super::wire::{Cut, wire};
+use super::{HANDSHAKE_TIMEOUT, HostKeyPolicy, SessionError, SshKey, SshPublicKey, channel};
 use ravelin_host::{BoxedStream, HostRef};
 use ravelin_transport::egress::EgressError;
 use russh::Channel;

@@ -1,0 +1,72 @@
+//! SSH tunnels from the control plane to the nodes, as Kubernetes had them before 1.22.
+//!
+//! [`SshTunneler`] is the dialer behind `Egress`: it keeps an SSH session to each node and opens a
+//! `direct-tcpip` channel for each connection. [`SshNodeServer`] is the far end. Only the leg to
+//! the node is protected: what goes on from there is as bare as it was.
+//!
+//! russh spawns one task for each session by itself, past `Host::spawn`. It is given a connection
+//! that can be cut, so that this task ends with the value that stands for the session. It also draws
+//! from `rand::rng()`, which `ravelin-entropy` seeds within simulations; every algorithm here has
+//! messages of a fixed size.
+
+mod channel;
+pub mod danger;
+mod key;
+mod node_server;
+mod nodes;
+mod policy;
+mod session;
+mod tunneler;
+mod wire;
+
+pub use key::{SshKey, SshKeyError, SshPublicKey};
+pub use node_server::{SshNodeConfig, SshNodeServer};
+pub use policy::{HostKeyPolicy, UnknownNode};
+pub use session::SessionError;
+pub use tunneler::{NotReady, SshConfig, SshTunneler};
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// The port of a node's SSH server.
+pub const SSH_PORT: u16 = 22;
+
+/// What both ends call themselves.
+const SOFTWARE: &str = "SSH-2.0-ravelin";
+/// How long a connection to port 22 may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long key exchange and authentication may take, as in Kubernetes (`pkg/ssh/ssh.go`).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a channel may take to open.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this much silence the other end is asked for a sign of life.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Unanswered questions after which a session is given up.
+const KEEPALIVE_MAX: usize = 3;
+
+/// How many bytes of a channel may be under way.
+const WINDOW_BYTES: u32 = 512 * 1024;
+
+/// The only algorithms: modern ones, whose messages have a fixed size.
+fn algorithms() -> russh::Preferred {
+    russh::Preferred {
+        kex: Cow::Borrowed(&[
+            russh::kex::CURVE25519,
+            russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+            russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+        ]),
+        key: Cow::Borrowed(&[russh::keys::Algorithm::Ed25519]),
+        cipher: Cow::Borrowed(&[russh::cipher::AES_256_GCM]),
+        compression: Cow::Borrowed(&[russh::compression::NONE]),
+        ..russh::Preferred::default()
+    }
+}
+
+/// Keys are exchanged anew by volume only: russh measures their age by the computer's own clock,
+/// which a simulation does not rule.
+fn limits() -> russh::Limits {
+    russh::Limits { rekey_time_limit: Duration::MAX, ..russh::Limits::default() }
+}
+
+#[cfg(test)]
+mod tests;
