@@ -11,7 +11,7 @@ use ravelin_controllers::{KubernetesService, KubernetesServiceConfig};
 use ravelin_host::{BoxedStream, HostRef, Task};
 use ravelin_pki::{KeyPair, PublicKey};
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
-use ravelin_tunnel::{HostKeyPolicy, SshConfig, SshKey, SshTunneler, UnknownNode};
+use ravelin_tunnel::{HostKeyPolicy, SSH_PORT, SshConfig, SshKey, SshTunneler, UnknownNode};
 use std::cell::{Ref, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -145,6 +145,7 @@ impl Setup<'_> {
                     host_keys,
                     unknown_node: UnknownNode::DangerRandom,
                     address_types: vec!["ExternalIP".into(), "InternalIP".into()],
+                    port: SSH_PORT,
                 };
                 let client = self.client("system:apiserver", &["system:masters"]);
                 let tunnels = SshTunneler::start(host.clone(), ssh, client);

@@ -97,6 +97,7 @@ impl Cluster {
             host_keys,
             unknown_node,
             address_types: vec!["InternalIP".to_owned()],
+            port: SSH_PORT,
         };
         SshTunneler::follow(host, config, Arc::new(self.nodes.clone()))
     }

@@ -2,7 +2,7 @@
 
 use super::nodes::{Listed, NodeSource};
 use super::session::{Login, Session};
-use super::{CONNECT_TIMEOUT, HostKeyPolicy, SSH_PORT, SessionError, SshKey, UnknownNode};
+use super::{CONNECT_TIMEOUT, HostKeyPolicy, SessionError, SshKey, UnknownNode};
 use async_trait::async_trait;
 use ravelin_client::{Client, ClientConfig};
 use ravelin_host::{BoxedStream, Endpoint, HostRef, Task, field};
@@ -35,6 +35,8 @@ pub struct SshConfig {
     /// The types of node addresses to connect to, the preferred one first. Kubernetes knows
     /// `ExternalIP` only.
     pub address_types: Vec<String>,
+    /// The port of the nodes' SSH servers: [`SSH_PORT`](super::SSH_PORT), where nothing says otherwise.
+    pub port: u16,
 }
 
 /// Fewer sessions were open at a deadline than were waited for.
@@ -162,6 +164,7 @@ impl Shared {
     fn keep(self: &Arc<Self>, node: String, address: IpAddr) -> Task {
         let shared = Arc::downgrade(self);
         let (host, mut backoff) = (Arc::clone(&self.host), Backoff::new(&self.host, &node));
+        let port = self.config.port;
         let login = Login {
             node,
             user: self.config.user.clone(),
@@ -170,7 +173,7 @@ impl Shared {
         };
         let keep = async move {
             loop {
-                let opened = connect(&host, address, &login).await.map(Arc::new);
+                let opened = connect(&host, (address, port), &login).await.map(Arc::new);
                 let Some(here) = shared.upgrade() else { return };
                 here.set(&login.node, &opened);
                 drop(here);
@@ -267,9 +270,9 @@ fn unavailable(text: String, failure: Option<&SessionError>) -> EgressError {
     }
 }
 
-async fn connect(host: &HostRef, address: IpAddr, login: &Login) -> Result<Session, SessionError> {
+async fn connect(host: &HostRef, at: (IpAddr, u16), login: &Login) -> Result<Session, SessionError> {
     let unreachable = |reason: String| SessionError::Unreachable { node: login.node.clone(), reason };
-    let to = Endpoint::tcp(address, SSH_PORT);
+    let to = Endpoint::tcp(at.0, at.1);
     match timeout(CONNECT_TIMEOUT, host.connect(&to)).await {
         Ok(Ok(connection)) => Session::open(host, connection.stream, login).await,
         Ok(Err(error)) => Err(unreachable(error.to_string())),
