@@ -7,6 +7,6 @@ pub mod ssh;
 
 pub use ssh::danger;
 pub use ssh::{
-    HostKeyPolicy, NotReady, SSH_PORT, SessionError, SshConfig, SshKey, SshKeyError, SshNodeConfig,
+    CertificateRefused, HostKeyPolicy, NotReady, SSH_PORT, SessionError, SshConfig, SshCertificate, SshCertificateKind, SshClaim, SshKey, SshKeyError, SshNodeConfig,
     SshNodeServer, SshPublicKey, SshTunneler, UnknownNode,
 };

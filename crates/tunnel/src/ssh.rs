@@ -9,6 +9,7 @@
 //! from `rand::rng()`, which `ravelin-entropy` seeds within simulations; every algorithm here has
 //! messages of a fixed size.
 
+mod certificate;
 mod channel;
 pub mod danger;
 mod key;
@@ -19,6 +20,7 @@ mod session;
 mod tunneler;
 mod wire;
 
+pub use certificate::{CertificateRefused, SshCertificate, SshCertificateKind, SshClaim};
 pub use key::{SshKey, SshKeyError, SshPublicKey};
 pub use node_server::{SshNodeConfig, SshNodeServer};
 pub use policy::{HostKeyPolicy, UnknownNode};

@@ -3,6 +3,7 @@
 use ravelin_entropy::Entropy;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 use std::fmt;
 use std::sync::Arc;
@@ -71,7 +72,15 @@ pub struct SshPublicKey(PublicKey);
 
 impl SshPublicKey {
     pub(crate) fn new(key: &PublicKey) -> Self {
-        Self(key.key_data().clone().into())
+        Self::from_data(key.key_data().clone())
+    }
+
+    pub(crate) fn from_data(key: KeyData) -> Self {
+        Self(key.into())
+    }
+
+    pub(crate) fn key_data(&self) -> &KeyData {
+        self.0.key_data()
     }
 
     /// Reads a line as in `authorized_keys` (without options) or a `.pub` file.
