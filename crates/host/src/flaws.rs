@@ -81,6 +81,15 @@ pub enum Flaw {
     ServersAcceptSpacedHeaderNames,
     /// Host ports of pods come before the addresses of services (CVE-2019-9946).
     HostPortsBeforeServices,
+    /// A Konnectivity server takes anybody for an agent, whatever credential it was told to ask for
+    /// (CVE-2026-16242).
+    KonnectivityTakesAnyAgent,
+    /// A Konnectivity server lets anybody who reaches its frontend port dial through it.
+    KonnectivityTakesAnyFrontend,
+    /// A Konnectivity agent accepts any certificate of its server.
+    KonnectivityAgentTrustsAnyServer,
+    /// The apiserver accepts any certificate of the Konnectivity server that it dials through.
+    KonnectivityEgressTrustsAnyServer,
 }
 
 /// The set of flaws of a simulation.

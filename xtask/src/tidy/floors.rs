@@ -82,6 +82,7 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
         &["ravelin-pki", "ravelin-transport", "ravelin-tests", "test:ravelin-oracle"],
     ),
     (&["hyper", "hyper-util"], &["ravelin-transport"]),
+    (&["prost"], &["ravelin-stream"]),
     (&["russh"], &["ravelin-tunnel", "test:ravelin-oracle"]),
     (&["libc", "rand_chacha", "getrandom", "rand"], &["ravelin-entropy"]),
     (&["clap", "indicatif", "terminal_size"], &["ravelin-cli"]),
