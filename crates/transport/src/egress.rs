@@ -1,5 +1,6 @@
 //! How the apiserver reaches the cluster.
 
+use crate::metrics::Family;
 use async_trait::async_trait;
 use ravelin_host::{BoxedStream, HostRef};
 use std::fmt;
@@ -30,6 +31,8 @@ pub enum Destination {
         namespace: String,
         /// The pod's name.
         name: String,
+        /// The node that it was bound to (`spec.nodeName`), where it is known.
+        node: Option<String>,
     },
     /// An endpoint of a service.
     Service {
@@ -37,7 +40,20 @@ pub enum Destination {
         namespace: String,
         /// The service's name.
         name: String,
+        /// The node that the endpoint's pod was bound to (`spec.nodeName`), where it is known.
+        node: Option<String>,
     },
+}
+
+impl Destination {
+    /// The node that the destination is on, where it is known. The apiserver knows it from its own
+    /// objects: no address that a node says of itself or of its pods leads to another node's tunnel.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Kubelet { node } | Self::Node { node } => Some(node),
+            Self::Pod { node, .. } | Self::Service { node, .. } => node.as_deref(),
+        }
+    }
 }
 
 impl fmt::Display for Destination {
@@ -45,8 +61,8 @@ impl fmt::Display for Destination {
         match self {
             Self::Kubelet { node } => write!(f, "kubelet {node}"),
             Self::Node { node } => write!(f, "node {node}"),
-            Self::Pod { namespace, name } => write!(f, "pod {namespace}/{name}"),
-            Self::Service { namespace, name } => write!(f, "service {namespace}/{name}"),
+            Self::Pod { namespace, name, .. } => write!(f, "pod {namespace}/{name}"),
+            Self::Service { namespace, name, .. } => write!(f, "service {namespace}/{name}"),
         }
     }
 }
@@ -66,6 +82,16 @@ pub enum EgressError {
     Unavailable(String),
 }
 
+/// A check of a way's health, as the apiserver shows it at `/healthz/NAME`, `/livez/NAME` and
+/// `/readyz/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The check's name.
+    pub name: &'static str,
+    /// Why it fails, if it does.
+    pub outcome: Result<(), String>,
+}
+
 /// A way from the apiserver into the cluster.
 #[async_trait]
 pub trait Egress: Send + Sync {
@@ -77,6 +103,16 @@ pub trait Egress: Send + Sync {
 
     /// What configurations call it: `direct`, `ssh`.
     fn name(&self) -> &str;
+
+    /// The checks that the apiserver adds to its own. The list's names never change.
+    fn health(&self) -> Vec<HealthCheck> {
+        Vec::new()
+    }
+
+    /// What the apiserver shows of it at `/metrics`.
+    fn metrics(&self) -> Vec<Family> {
+        Vec::new()
+    }
 }
 
 /// Straight over the network.

@@ -9,6 +9,7 @@ pub mod body;
 mod connection;
 pub mod danger;
 pub mod egress;
+pub mod metrics;
 mod server;
 mod spaced;
 pub mod streams;

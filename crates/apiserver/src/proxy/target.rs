@@ -74,7 +74,8 @@ pub(super) fn pod(server: &Server, namespace: &str, id: &str) -> Result<Target, 
         port => port_number(port)?,
     };
     let address = SocketAddr::new(ip, port);
-    let destination = Destination::Pod { namespace: namespace.to_owned(), name: name.to_owned() };
+    let destination =
+        Destination::Pod { namespace: namespace.to_owned(), name: name.to_owned(), node: node_of(&pod) };
     let tls = (scheme == "https").then(|| Tls::danger_unverified(address));
     Ok(Target { address, destination, tls })
 }
@@ -95,9 +96,9 @@ pub(super) fn service(server: &Server, namespace: &str, id: &str) -> Result<Targ
     }
     let count = u64::try_from(choices.len()).expect("lengths fit into 64 bits");
     let chosen = server.host.entropy("apiserver/endpoint").below(count);
-    let address = choices.swap_remove(usize::try_from(chosen).expect("below a length"));
+    let (address, node) = choices.swap_remove(usize::try_from(chosen).expect("below a length"));
     proxyable(address.ip())?;
-    let destination = Destination::Service { namespace: namespace.to_owned(), name: name.to_owned() };
+    let destination = Destination::Service { namespace: namespace.to_owned(), name: name.to_owned(), node };
     let tls = (scheme == "https").then(|| Tls::danger_unverified(address));
     Ok(Target { address, destination, tls })
 }
@@ -175,9 +176,18 @@ fn slices_of(server: &Server, namespace: &str, service: &str) -> Vec<Arc<Value>>
     slices.into_iter().filter(of_service).collect()
 }
 
-/// Every ready endpoint of the port that really is the pod it says (`isValidAddress`): who may
-/// write slices may not send the server's requests anywhere else.
-fn ready_endpoints(server: &Server, slices: &[Arc<Value>], port_name: &str) -> Vec<SocketAddr> {
+/// The node that a pod was bound to.
+fn node_of(pod: &Value) -> Option<String> {
+    Some(object::text(pod, "spec.nodeName")).filter(|node| !node.is_empty()).map(str::to_owned)
+}
+
+/// Every ready endpoint of the port that really is the pod it says (`isValidAddress`), and its node:
+/// who may write slices may not send the server's requests anywhere else.
+fn ready_endpoints(
+    server: &Server,
+    slices: &[Arc<Value>],
+    port_name: &str,
+) -> Vec<(SocketAddr, Option<String>)> {
     let mut found = Vec::new();
     for slice in slices {
         let ports = object::list(slice, "ports").iter();
@@ -189,8 +199,9 @@ fn ready_endpoints(server: &Server, slices: &[Arc<Value>], port_name: &str) -> V
             let ready = object::flag(endpoint, "conditions.ready").unwrap_or(true);
             let addresses = object::texts(endpoint, "addresses").into_iter();
             let addresses = addresses.filter_map(|address| address.parse::<IpAddr>().ok()).filter(|_| ready);
-            let of_pod = addresses.filter(|ip| is_that_pods(server, (slice, endpoint), *ip));
-            found.extend(of_pod.map(|ip| SocketAddr::new(ip, port)));
+            let Some(pod) = pod_of(server, slice, endpoint) else { continue };
+            let of_pod = addresses.filter(|ip| pod_ips(&pod).contains(ip));
+            found.extend(of_pod.map(|ip| (SocketAddr::new(ip, port), node_of(&pod))));
         }
     }
     found.sort_unstable();
@@ -198,14 +209,14 @@ fn ready_endpoints(server: &Server, slices: &[Arc<Value>], port_name: &str) -> V
     found
 }
 
-fn is_that_pods(server: &Server, (slice, endpoint): (&Value, &Value), ip: IpAddr) -> bool {
-    let Some(reference) = endpoint.get("targetRef") else { return false };
+/// The pod that an endpoint names.
+fn pod_of(server: &Server, slice: &Value, endpoint: &Value) -> Option<Arc<Value>> {
+    let reference = endpoint.get("targetRef")?;
     let namespace = object::namespace(slice);
     if object::kind(reference) != "Pod" || object::text(reference, "namespace") != namespace {
-        return false;
+        return None;
     }
-    let pod = server.reading().get(&Key::namespaced("pods", namespace, object::text(reference, "name")));
-    pod.is_some_and(|pod| pod_ips(&pod).contains(&ip))
+    server.reading().get(&Key::namespaced("pods", namespace, object::text(reference, "name")))
 }
 
 #[cfg(test)]

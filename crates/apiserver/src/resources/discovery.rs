@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 /// Answers for a path that is no resource.
 pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> Result<Response, Status> {
     let path = asked.info.path.as_str();
-    if let Some(answer) = health::serve(path, &asked.query) {
+    if let Some(answer) = health::serve(server, path, &asked.query) {
         return Ok(answer);
     }
     if asked.info.verb == "get"
@@ -44,8 +44,9 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
         return Ok(answer);
     }
     let described = match segments.as_slice() {
-        [] => paths(),
+        [] => paths(server),
         ["version"] if reads => return Ok(version(server)),
+        ["metrics"] if reads => return Ok(health::metrics(server)),
         ["api"] => versions(server),
         ["apis"] => groups(),
         ["api", "v1"] => listed::resources(""),
@@ -71,14 +72,14 @@ pub(super) async fn serve(server: &Server, _permit: &Permit, asked: &Asked) -> R
     Ok(answer)
 }
 
-fn paths() -> Value {
+fn paths(server: &Server) -> Value {
     let mut paths: BTreeSet<String> = RESOURCES
         .iter()
         .map(|resource| resource.path("").rsplit_once('/').map_or_else(String::new, |p| p.0.to_owned()))
         .collect();
     paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
-    paths.extend(["/api", "/apis", "/apis/", "/version"].map(str::to_owned));
-    paths.extend(health::paths());
+    paths.extend(["/api", "/apis", "/apis/", "/metrics", "/version"].map(str::to_owned));
+    paths.extend(health::paths(server));
     paths.extend(openapi::paths());
     paths.extend(GROUPS.iter().map(|group| format!("/apis/{group}")));
     json!({"paths": paths})

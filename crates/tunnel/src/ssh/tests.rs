@@ -139,7 +139,7 @@ fn node(number: u8) -> Destination {
 }
 
 fn pod() -> Destination {
-    Destination::Pod { namespace: "default".to_owned(), name: "web".to_owned() }
+    Destination::Pod { namespace: "default".to_owned(), name: "web".to_owned(), node: None }
 }
 
 async fn line(stream: &mut BoxedStream) -> String {
