@@ -1,7 +1,7 @@
 //! SSH (RFC 4253, 4254), read from a capture and the shared secrets of its key exchanges.
 //!
-//! Read are `curve25519-sha256` with the AES-GCM ciphers, re-exchanges included (strict or not:
-//! AES-GCM counts invocations, not packets), and channels that the client opened.
+//! Read are `curve25519-sha256` with the AES-GCM ciphers and chacha20-poly1305, re-exchanges
+//! included, strict or not, and channels that the client opened.
 
 mod channels;
 mod exchange;
@@ -15,6 +15,7 @@ use packets::{Packets, Stop};
 pub use channels::SshChannel;
 
 const DISCONNECT: u8 = 1;
+const EXT_INFO: u8 = 7;
 const USERAUTH_REQUEST: u8 = 50;
 const USERAUTH_SUCCESS: u8 = 52;
 
@@ -37,6 +38,10 @@ pub struct SshSession {
     pub sealed_bytes: usize,
     /// Key exchanges that were completed and could be read.
     pub exchanges_read: usize,
+    /// Did both sides ask for a strict key exchange, against packets that vanish (CVE-2023-48795)?
+    pub strict: bool,
+    /// Who told the other which extensions it knows (EXT_INFO, RFC 8308).
+    pub extensions_told_by: Vec<Side>,
 }
 
 /// Do these bytes start as an SSH connection does?
@@ -61,15 +66,17 @@ pub(super) fn read(client: &[u8], server: &[u8], secrets: &Secrets) -> SshSessio
         let exchange = Exchange::find(&session.versions, &from_client, &from_server);
         if let Some(exchange) = &exchange {
             session.host_key = exchange.host_key.clone();
+            session.strict |= exchange.is_strict();
         }
         if client_stop == Stop::End && server_stop == Stop::End {
             break;
         }
-        let keys = exchange.and_then(|exchange| exchange.keys(secrets, &mut session_id, (&client, &server)));
+        let counted = (&mut session_id, session.strict);
+        let keys = exchange.and_then(|exchange| exchange.keys(secrets, counted, (&client, &server)));
         let Some((client_keys, server_keys)) = keys else { break };
         session.exchanges_read += 1;
-        client.set_keys(client_stop, client_keys);
-        server.set_keys(server_stop, server_keys);
+        client.set_keys(client_stop, (client_keys, session.strict));
+        server.set_keys(server_stop, (server_keys, session.strict));
     }
     session.sealed_bytes = client.unread() + server.unread();
     session.channels = channels.finish();
@@ -84,6 +91,7 @@ impl SshSession {
                 let reason = cursor.number(4).and_then(|reason| u32::try_from(reason).ok());
                 self.disconnects.extend(reason.map(|reason| (from, reason)));
             }
+            (Some(EXT_INFO), _) => self.extensions_told_by.push(from),
             (Some(USERAUTH_REQUEST), Side::Client) => self.user = cursor.text(),
             (Some(USERAUTH_SUCCESS), Side::Server) => self.authenticated = true,
             _ => {}

@@ -2,6 +2,7 @@
 
 mod ssh_sessions;
 mod tls_sessions;
+mod tunnels;
 
 use super::*;
 use proptest::prelude::*;
@@ -10,8 +11,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn garbage_is_read_without_panic(client: Vec<u8>, server: Vec<u8>, which in 0..4_usize) {
-        let starts: [&[u8]; 4] = [b"", b"SSH-2.0-x\r\n", &[0x16, 3, 1], b"POST / HTTP/1.1\r\n"];
+    fn garbage_is_read_without_panic(client: Vec<u8>, server: Vec<u8>, which in 0..6_usize) {
+        let starts: [&[u8]; 6] = [
+            b"", b"SSH-2.0-x\r\n", &[0x16, 3, 1], b"POST / HTTP/1.1\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+        ];
         let client = [starts[which], &client].concat();
         let server = [starts[which], &server].concat();
         let _ = plain_streams(&client, &server, &Secrets::default());

@@ -2,7 +2,7 @@
 
 use super::super::Secrets;
 use super::super::cursor::Cursor;
-use super::packets::{PacketKey, Packets};
+use super::packets::{Cipher, PacketKey, Packets};
 use ring::aead;
 use sha2::{Digest, Sha256};
 
@@ -44,7 +44,7 @@ impl Exchange {
     pub(super) fn keys(
         &self,
         secrets: &Secrets,
-        session_id: &mut Vec<u8>,
+        (session_id, strict): (&mut Vec<u8>, bool),
         (client, server): (&Packets<'_>, &Packets<'_>),
     ) -> Option<(PacketKey, PacketKey)> {
         let (to_server, to_client) = self.ciphers()?;
@@ -63,7 +63,7 @@ impl Exchange {
                 &derive(b'D', to_client.key_len()),
                 &derive(b'B', aead::NONCE_LEN),
             )?;
-            let opens = (client.opens_with(&client_key), server.opens_with(&server_key));
+            let opens = (client.opens_with(&client_key, strict), server.opens_with(&server_key, strict));
             let wrong = opens.0 == Some(false) || opens.1 == Some(false);
             if !wrong && opens != (None, None) {
                 if session_id.is_empty() {
@@ -96,18 +96,24 @@ impl Exchange {
     }
 
     /// The ciphers to the server and to the client, where they are known here.
-    fn ciphers(&self) -> Option<(&'static aead::Algorithm, &'static aead::Algorithm)> {
+    fn ciphers(&self) -> Option<(Cipher, Cipher)> {
         let (client, server) = (name_lists(&self.client_init)?, name_lists(&self.server_init)?);
         let chosen = |list: usize| client[list].iter().find(|name| server[list].contains(name));
         if !chosen(0)?.starts_with("curve25519-sha256") {
             return None;
         }
-        let cipher = |list| match chosen(list)?.as_str() {
-            "aes256-gcm@openssh.com" => Some(&aead::AES_256_GCM),
-            "aes128-gcm@openssh.com" => Some(&aead::AES_128_GCM),
-            _ => None,
-        };
+        let cipher = |list| Cipher::new(chosen(list)?);
         Some((cipher(2)?, cipher(3)?))
+    }
+
+    /// Do both sides want a strict exchange (OpenSSH's PROTOCOL, section 1.10)? Only a session's
+    /// first exchange says so.
+    pub(super) fn is_strict(&self) -> bool {
+        let offers = |init: &[u8], name: &str| {
+            name_lists(init).is_some_and(|lists| lists[0].iter().any(|offered| offered == name))
+        };
+        offers(&self.client_init, "kex-strict-c-v00@openssh.com")
+            && offers(&self.server_init, "kex-strict-s-v00@openssh.com")
     }
 }
 

@@ -73,6 +73,15 @@ impl server::Handler for Server {
     }
 }
 
+/// Both sides as before 2023: no strict exchange, a cipher that counts packets, extensions told.
+fn old() -> Preferred {
+    Preferred {
+        kex: Cow::Owned(vec![russh::kex::CURVE25519, russh::kex::EXTENSION_SUPPORT_AS_CLIENT]),
+        cipher: Cow::Owned(vec![russh::cipher::CHACHA20_POLY1305]),
+        ..Preferred::default()
+    }
+}
+
 fn preferred() -> Preferred {
     Preferred {
         kex: Cow::Owned(vec![
@@ -122,7 +131,10 @@ impl Captured {
     }
 }
 
-async fn connected(trusting: bool) -> (Captured, Result<client::Handle<Client>, russh::Error>) {
+async fn connected(
+    trusting: bool,
+    preferred: Preferred,
+) -> (Captured, Result<client::Handle<Client>, russh::Error>) {
     let captured = Captured { client: Arc::default(), server: Arc::default(), secrets: Arc::default() };
     let (client_end, near) = tokio::io::duplex(8192);
     let (far, server_end) = tokio::io::duplex(8192);
@@ -130,18 +142,18 @@ async fn connected(trusting: bool) -> (Captured, Result<client::Handle<Client>, 
     let (far_read, far_write) = tokio::io::split(far);
     tokio::spawn(tap(near_read, far_write, Arc::clone(&captured.client)));
     tokio::spawn(tap(far_read, near_write, Arc::clone(&captured.server)));
-    let server = server::Config { keys: vec![key(1)], preferred: preferred(), ..Default::default() };
+    let server = server::Config { keys: vec![key(1)], preferred: preferred.clone(), ..Default::default() };
     tokio::spawn(
         async move { server::run_stream(Arc::new(server), server_end, Server).await.unwrap().await },
     );
-    let config = Arc::new(client::Config { preferred: preferred(), ..Default::default() });
+    let config = Arc::new(client::Config { preferred, ..Default::default() });
     let handler = Client { trusting, secrets: Arc::clone(&captured.secrets) };
     let handle = client::connect_stream(config, client_end, handler).await;
     (captured, handle)
 }
 
-async fn authenticated() -> (Captured, client::Handle<Client>) {
-    let (captured, handle) = connected(true).await;
+async fn authenticated(preferred: Preferred) -> (Captured, client::Handle<Client>) {
+    let (captured, handle) = connected(true, preferred).await;
     let mut handle = handle.unwrap();
     let user_key = PrivateKeyWithHashAlg::new(Arc::new(key(2)), None);
     assert!(matches!(handle.authenticate_publickey("tunnel", user_key).await.unwrap(), AuthResult::Success));
@@ -159,7 +171,7 @@ async fn ask(handle: &client::Handle<Client>, port: u32, text: &str) -> impl Asy
 
 #[tokio::test(start_paused = true)]
 async fn channels_are_read_apart_across_a_rekey() {
-    let (captured, handle) = authenticated().await;
+    let (captured, handle) = authenticated(preferred()).await;
     let first = ask(&handle, 80, "first").await;
     assert!(handle.channel_open_direct_tcpip("10.0.0.9", 1, "127.0.0.1", 0).await.is_err());
     let second = ask(&handle, 81, "second").await;
@@ -193,7 +205,7 @@ async fn channels_are_read_apart_across_a_rekey() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_shared_secret_only_the_clear_part_is_read() {
-    let (captured, handle) = authenticated().await;
+    let (captured, handle) = authenticated(preferred()).await;
     drop(ask(&handle, 80, "secret").await);
     *captured.secrets.lock().unwrap() = Secrets::default();
     captured.secrets.lock().unwrap().add_ssh(SshSecret {
@@ -210,8 +222,29 @@ async fn without_the_shared_secret_only_the_clear_part_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_host_key_shows_no_authentication() {
-    let (captured, handle) = connected(false).await;
+    let (captured, handle) = connected(false, preferred()).await;
     assert!(matches!(handle, Err(russh::Error::UnknownKey)));
     let read = captured.read();
     assert!(read.user.is_none() && read.channels.is_empty() && !read.host_key.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cipher_that_counts_packets_is_read_strict_or_not() {
+    for strict in [true, false] {
+        let mut preferred = old();
+        if strict {
+            preferred.kex.to_mut().extend([
+                russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+                russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+            ]);
+        }
+        let (captured, handle) = authenticated(preferred).await;
+        let first = ask(&handle, 80, "first").await;
+        handle.rekey_soon().await.unwrap();
+        drop((first, ask(&handle, 81, &"second".repeat(9_000)).await));
+        let read = captured.read();
+        assert_eq!((read.strict, read.exchanges_read, read.sealed_bytes), (strict, 2, 0));
+        assert_eq!(read.channels[1].server, "SECOND".repeat(9_000).as_bytes());
+        assert_eq!(read.extensions_told_by, [Side::Server]);
+    }
 }
