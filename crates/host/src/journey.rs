@@ -93,6 +93,23 @@ impl Tables {
         }
         Ok(journey)
     }
+
+    /// Where a connection leads that somebody opened to a socket of the computer `at` which stands for
+    /// the address `to`: by that computer's table alone.
+    pub(crate) fn carried(
+        &mut self,
+        at: IpAddr,
+        (client, to, way): (IpAddr, SocketAddr, Scope),
+        now: Duration,
+        choose: impl FnMut(usize) -> usize,
+    ) -> Result<SocketAddr, Nowhere> {
+        let table = self.tables.entry(at).or_default();
+        match table.translate(&Opening { client, to, way, own: &[at], now }, choose) {
+            Translated::To { endpoint, .. } => Ok(endpoint),
+            Translated::Dropped => Err(Nowhere::Dropped),
+            Translated::Refused | Translated::No => Err(Nowhere::Refused),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@
 //! becomes of the table: a host applies it to packets or at connect.
 
 mod endpoints;
+mod health;
+mod ports;
 mod start;
 mod table;
 
+pub use ports::{PortsConfig, ProxyPorts};
 pub use start::Proxy;
 pub use table::{Node, table};

@@ -1,5 +1,6 @@
 //! A computer of the cluster, or this computer itself, as the component that runs on it sees it.
 
+use super::carry::{Carried, Carrier};
 use super::folder::Folder;
 use super::network::{Machine, Network, Observer, Pods, Shared};
 use super::socket::{self, RealDoor};
@@ -43,6 +44,17 @@ pub struct Computer {
 /// This computer as a host: addresses are real ones, its pods have loopback sockets, its small files
 /// are in a folder.
 pub fn computer(computer: Computer) -> HostRef {
+    started(computer, None)
+}
+
+/// The same, and what its other programs send to the services of its table is carried to their
+/// endpoints: see [`Carried`].
+pub fn carrying(computer: Computer) -> (HostRef, Carried) {
+    let (carrier, carried) = Carrier::new();
+    (started(computer, Some(carrier)), carried)
+}
+
+fn started(computer: Computer, carrier: Option<Carrier>) -> HostRef {
     let Computer { name, address, files, places, observer } = computer;
     Network::new(observer).add(Machine {
         name,
@@ -51,6 +63,7 @@ pub fn computer(computer: Computer) -> HostRef {
         disk: Box::new(Folder::new(files, places)),
         unix: UnixSockets::default(),
         pods: Pods::Any,
+        carrier,
     })
 }
 
@@ -159,7 +172,12 @@ impl Host for OsHost {
     }
 
     fn set_redirects(&self, table: Vec<Redirect>) {
+        let carrier = self.machine.carrier.as_ref();
+        let served = carrier.map(|_| super::carry::served(&table));
         self.shared.with_tables(|tables| tables.set_services(self.machine.address, table));
+        if let (Some(carrier), Some(served)) = (carrier, served) {
+            carrier.follow((&self.shared, self.machine.address), served);
+        }
     }
 
     fn set_port_maps(&self, maps: Vec<PortMap>) {

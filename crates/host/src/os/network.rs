@@ -1,10 +1,11 @@
 //! The cluster on this computer: which loopback socket stands for which of its ports.
 
+use super::carry::Carrier;
 use super::host::OsHost;
 use super::socket::{self, Doorway, RealListener};
 use crate::journey::{Journey, Tables};
 use crate::unix::UnixSockets;
-use crate::{Disk, Field, HostRef, MemoryDisk, Translation};
+use crate::{Disk, Field, HostRef, MemoryDisk, Scope, Translation};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -67,6 +68,8 @@ pub(super) struct Machine {
     pub(super) unix: UnixSockets,
     /// Its pods' addresses, or a test for them.
     pub(super) pods: Pods,
+    /// Who carries what other programs send to services, where somebody does.
+    pub(super) carrier: Option<Carrier>,
 }
 
 /// Which pods a computer may have.
@@ -109,6 +112,7 @@ impl Network {
             disk: Box::new(MemoryDisk::default()),
             unix: UnixSockets::default(),
             pods: if pods.is_empty() { Pods::None } else { Pods::These(pods) },
+            carrier: None,
         })
     }
 
@@ -159,9 +163,17 @@ impl Shared {
     /// Where a connection from `client` to `to` leads.
     pub(super) fn journey(&self, client: IpAddr, to: SocketAddr) -> io::Result<Journey> {
         let now = self.began.elapsed();
-        let mut entropy = ravelin_entropy::stream(&["endpoints"]);
-        let choose = |many: usize| usize::try_from(entropy.below(many as u64)).unwrap_or(0);
-        Ok(self.state().tables.journey((client, to), now, choose)?)
+        Ok(self.state().tables.journey((client, to), now, one_of)?)
+    }
+
+    /// Where a connection leads that reached the machine's socket for an address.
+    pub(super) fn carried(
+        &self,
+        machine: IpAddr,
+        opened: (IpAddr, SocketAddr, Scope),
+    ) -> io::Result<SocketAddr> {
+        let now = self.began.elapsed();
+        Ok(self.state().tables.carried(machine, opened, now, one_of)?)
     }
 
     /// The loopback socket that stands for an address as a machine sees it. `None` where the address
@@ -233,6 +245,7 @@ impl Shared {
                 disk: Box::new(MemoryDisk::default()),
                 unix: UnixSockets::default(),
                 pods: Pods::None,
+                carrier: None,
             })
         };
         let machine = Arc::clone(state.machines.entry(address).or_insert_with(made));
@@ -252,4 +265,9 @@ impl Shared {
     pub(super) fn forget_client(&self, real: SocketAddr) {
         self.state().clients.remove(&real);
     }
+}
+
+/// One of so many, at random.
+fn one_of(many: usize) -> usize {
+    usize::try_from(ravelin_entropy::stream(&["endpoints"]).below(many as u64)).unwrap_or(0)
 }

@@ -3,11 +3,13 @@
 use super::network::{Door, Shared};
 use crate::{Connection, Endpoint, Listener};
 use async_trait::async_trait;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpSocket;
 
@@ -15,6 +17,9 @@ use tokio::net::TcpSocket;
 const ANY_LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// After so long a silence, and each time again, a peer is asked whether it is still there
+/// (`KeepAlive` of the dialer in client-go's `transport/cache.go`).
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 #[allow(clippy::disallowed_types, reason = "this is what is beneath Host::listen and Host::connect")]
 pub(super) type RealListener = tokio::net::TcpListener;
@@ -26,6 +31,13 @@ pub(super) fn private() -> io::Result<RealListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(ANY_LOOPBACK)?;
     socket.listen(BACKLOG)
+}
+
+/// Answers are sent at once, and a peer that is gone without a word is found out.
+pub(super) fn set_up(stream: &RealStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let asking = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&asking)
 }
 
 /// A socket that listens at a real address.
@@ -73,7 +85,7 @@ impl Listener for Doorway {
             let peer = if from_outside { Some(real_peer) } else { self.shared.client_at(real_peer) };
             // Other programs of this computer have no address in the cluster, and no business here.
             let Some(peer) = peer else { continue };
-            stream.set_nodelay(true)?;
+            set_up(&stream)?;
             return Ok(Connection { stream: Box::new(stream), local: self.local.into(), peer: peer.into() });
         }
     }
@@ -96,7 +108,7 @@ pub(super) struct RealDoor(pub(super) RealListener, pub(super) SocketAddr);
 impl Listener for RealDoor {
     async fn accept(&self) -> io::Result<Connection> {
         let (stream, peer) = self.0.accept().await?;
-        stream.set_nodelay(true)?;
+        set_up(&stream)?;
         let local = stream.local_addr()?;
         Ok(Connection { stream: Box::new(stream), local: local.into(), peer: peer.into() })
     }
@@ -176,7 +188,7 @@ pub(super) async fn enter(
     shared.remember_client(real, local);
     let claim = Claim { shared: Arc::clone(shared), real };
     let stream = socket.connect(door).await?;
-    stream.set_nodelay(true)?;
+    set_up(&stream)?;
     Ok(Connection {
         stream: Box::new(Claimed { _claim: claim, stream }),
         local: local.into(),
@@ -187,7 +199,7 @@ pub(super) async fn enter(
 /// Connects to a real address.
 pub(super) async fn connect(to: SocketAddr) -> io::Result<Connection> {
     let stream = RealStream::connect(to).await?;
-    stream.set_nodelay(true)?;
+    set_up(&stream)?;
     let local = stream.local_addr()?;
     Ok(Connection { stream: Box::new(stream), local: local.into(), peer: to.into() })
 }
