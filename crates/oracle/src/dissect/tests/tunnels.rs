@@ -2,6 +2,7 @@
 
 use super::super::*;
 use proptest::prelude::*;
+use ravelin_stream::konnectivity::Packet;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -82,6 +83,37 @@ fn connections_inside_konnectivity_are_told_apart_and_read_on() {
         (vec!["http2", second, "connect 10.0.0.9:443"], "second".to_owned(), "hello".to_owned()),
     ];
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_our_own_programs_send_is_read() {
+    let (connect_id, random) = (7, -3_000_000_000_000);
+    let dial = Packet::DialRequest { protocol: "tcp".into(), address: "10.0.0.7:80".into(), random };
+    let data = |text: &'static str| Packet::data(connect_id, bytes::Bytes::from_static(text.as_bytes()));
+    let frames = |packets: &[Packet]| frame(&packets.iter().flat_map(Packet::frame).collect::<Vec<u8>>());
+    let (apiserver, server) = (
+        [
+            dial,
+            data("re"),
+            Packet::Credit { connect_id, bytes: 9 },
+            data("quest"),
+            Packet::Eof { connect_id },
+        ],
+        [
+            Packet::DialResponse { error: String::new(), connect_id, random },
+            data("answer"),
+            Packet::CloseResponse { error: "EOF".into(), connect_id },
+            Packet::Drain,
+        ],
+    );
+    let client = [PREFACE, &frames(&apiserver)].concat();
+    let found = plain_streams(&client, &frames(&server), &Secrets::default());
+    let expected = PlainStream {
+        layers: vec!["http2".into(), "konnectivity 10.0.0.7:80".into()],
+        client: b"request".to_vec(),
+        server: b"answer".to_vec(),
+    };
+    assert_eq!(found, [expected]);
 }
 
 #[test]
