@@ -11,6 +11,7 @@ mod journey;
 pub mod memory;
 mod observe;
 pub mod os;
+pub mod program;
 mod redirect;
 mod task;
 pub mod unix;

@@ -10,11 +10,13 @@ mod carry;
 mod folder;
 mod host;
 mod network;
+mod programs;
 mod socket;
 
 pub use carry::Carried;
 pub use host::{Computer, carrying, computer, own_address_towards};
 pub use network::{Network, NodePods, Observer};
+pub use programs::{Programs, become_program, may_harm_everything};
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "folders for the tests' own files")]

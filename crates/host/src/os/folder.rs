@@ -25,7 +25,7 @@ impl Folder {
     }
 
     /// Where a name's file is. A leading `/` is the root; no name leads out of it.
-    fn path(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> io::Result<PathBuf> {
         let within = |(beginning, place): &(String, PathBuf)| {
             name.strip_prefix(beginning.as_str())
                 .filter(|rest| rest.starts_with('/'))

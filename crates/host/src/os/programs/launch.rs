@@ -2,7 +2,7 @@
 
 use super::child::Child;
 use super::path;
-use super::terminal::{self, Terminal};
+use super::terminal::{self, Screen};
 use crate::program::{NotStarted, Program, ProgramInput, ProgramOutput, Started};
 use std::ffi::OsString;
 use std::io;
@@ -86,7 +86,7 @@ fn on_terminal(mut command: Command) -> io::Result<Started> {
     // It holds the other end of the terminal, which must close when the program ends.
     drop(command);
     let running = Child::watch(child, Some(ours.try_clone()?))?;
-    let (keyboard, screen) = (Terminal::new(ours.try_clone()?)?, Terminal::new(ours)?);
-    let (stdin, stdout) = (Some(Box::new(keyboard) as ProgramInput), Box::new(screen));
+    let keyboard = terminal::keyboard(ours.try_clone()?)?;
+    let (stdin, stdout) = (Some(Box::new(keyboard) as ProgramInput), Box::new(Screen::new(ours)?));
     Ok(Started { stdin, stdout, stderr: None, running: Box::new(running) })
 }

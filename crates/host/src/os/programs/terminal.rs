@@ -2,12 +2,12 @@
 
 use rustix::pty::{self, OpenptFlags};
 use rustix::{fs, io as system};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::unix::pipe;
 
 /// A new terminal: our end, and the one that a program has.
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -21,65 +21,38 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours, theirs))
 }
 
-/// Our end of a terminal.
-pub(super) struct Terminal(AsyncFd<OwnedFd>);
+/// What is typed at our end of a terminal. It is no pipe, but is written to like one.
+pub(super) fn keyboard(end: OwnedFd) -> io::Result<pipe::Sender> {
+    pipe::Sender::from_owned_fd_unchecked(unblocked(end)?)
+}
 
-impl Terminal {
+/// What our end of a terminal shows.
+pub(super) struct Screen(pipe::Receiver);
+
+impl Screen {
     pub(super) fn new(end: OwnedFd) -> io::Result<Self> {
-        let flags = fs::fcntl_getfl(&end)?;
-        fs::fcntl_setfl(&end, flags | fs::OFlags::NONBLOCK)?;
-        Ok(Self(AsyncFd::new(end)?))
+        Ok(Self(pipe::Receiver::from_owned_fd_unchecked(unblocked(end)?)?))
     }
 }
 
-impl AsyncRead for Terminal {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.0.poll_read_ready(cx))?;
-            let read = ready.try_io(|end| Ok(system::read(end, into.initialize_unfilled())?));
-            match read {
-                Ok(Ok(count)) => {
-                    into.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                // Linux says so once nobody has the other end.
-                Ok(Err(error)) if error.raw_os_error() == Some(system::Errno::IO.raw_os_error()) => {
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_) => {}
-            }
-        }
-    }
+fn unblocked(end: OwnedFd) -> io::Result<OwnedFd> {
+    let flags = fs::fcntl_getfl(&end)?;
+    fs::fcntl_setfl(&end, flags | fs::OFlags::NONBLOCK)?;
+    Ok(end)
 }
 
-impl AsyncWrite for Terminal {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut ready = ready!(self.0.poll_write_ready(cx))?;
-            match ready.try_io(|end| Ok(system::write(end, bytes)?)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(written) => return Poll::Ready(written),
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
+impl AsyncRead for Screen {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let first = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
-        self.poll_write(cx, first)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.0).poll_read(cx, into) {
+            // Linux says so once nobody has the other end.
+            Poll::Ready(Err(error)) if error.raw_os_error() == Some(system::Errno::IO.raw_os_error()) => {
+                Poll::Ready(Ok(()))
+            }
+            read => read,
+        }
     }
 }
