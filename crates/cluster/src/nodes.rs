@@ -9,7 +9,7 @@ use ravelin_config as config;
 use ravelin_host::HostRef;
 use ravelin_kubelet::{ApiserverTarget, KubeletConfig, Serving};
 use ravelin_pki::{Identity, San};
-use ravelin_tunnel::{SshKey, SshNodeConfig, SshPublicKey};
+use ravelin_tunnel::{Forwarding, SshKey, SshNodeConfig, SshPublicKey};
 use serde_json::json;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -111,8 +111,11 @@ impl Setup<'_> {
         Some(SshNodeConfig {
             listen: SocketAddr::new(place.machine.address, SSH_PORT),
             host_key: known.unwrap_or_else(|| SshKey::generate(self.material.entropy())),
+            host_certificate: None,
             user: user.clone(),
             authorized_keys: vec![key],
+            user_authorities: Vec::new(),
+            forwarding: Forwarding::DangerAnywhere,
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod ssh;
 
 pub use ssh::danger;
 pub use ssh::{
-    CertificateRefused, HostKeyPolicy, NotReady, SSH_PORT, SessionError, SshConfig, SshCertificate, SshCertificateKind, SshClaim, SshKey, SshKeyError, SshNodeConfig,
+    CertificateRefused, Forwarding, HostKeyPolicy, NodeTargets, NotReady, SSH_PORT, SessionError,
+    SshCertificate, SshCertificateKind, SshClaim, SshConfig, SshKey, SshKeyError, SshNodeConfig,
     SshNodeServer, SshPublicKey, SshTunneler, UnknownNode,
 };

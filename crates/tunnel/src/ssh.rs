@@ -12,11 +12,14 @@
 mod certificate;
 mod channel;
 pub mod danger;
+mod guard;
 mod key;
 mod node_server;
 mod nodes;
+mod old_peers;
 mod policy;
 mod session;
+mod targets;
 mod tunneler;
 mod wire;
 
@@ -25,6 +28,7 @@ pub use key::{SshKey, SshKeyError, SshPublicKey};
 pub use node_server::{SshNodeConfig, SshNodeServer};
 pub use policy::{HostKeyPolicy, UnknownNode};
 pub use session::SessionError;
+pub use targets::{Forwarding, NodeTargets};
 pub use tunneler::{NotReady, SshConfig, SshTunneler};
 
 use std::borrow::Cow;

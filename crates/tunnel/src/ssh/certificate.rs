@@ -106,12 +106,8 @@ impl SshCertificate {
         let nonce: [u8; 32] = entropy.bytes();
         let seconds = |time: Timestamp| u64::try_from(time.as_second()).expect("it is after 1970");
         let build = || {
-            let mut builder = Builder::new(
-                nonce,
-                claim.key.key_data().clone(),
-                seconds(claim.from),
-                seconds(claim.until),
-            )?;
+            let mut builder =
+                Builder::new(nonce, claim.key.key_data().clone(), seconds(claim.from), seconds(claim.until))?;
             builder.key_id(&claim.key_id)?.all_principals_valid()?;
             for principal in &claim.principals {
                 builder.valid_principal(principal)?;

@@ -73,8 +73,11 @@ impl Cluster {
         let config = SshNodeConfig {
             listen: SocketAddr::new(ip(number), SSH_PORT),
             host_key: key(10 + number),
+            host_certificate: None,
             user: "tunnel".to_owned(),
             authorized_keys: vec![key(USER_KEY).public()],
+            user_authorities: Vec::new(),
+            forwarding: Forwarding::DangerAnywhere,
         };
         let server = SshNodeServer::start(Arc::clone(&self.hosts[&name]), config).await.unwrap();
         self.servers.insert(name, server);
