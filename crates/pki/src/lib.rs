@@ -38,7 +38,8 @@ pub use rustls_pki_types::CertificateDer;
 pub use subject_key::SubjectKey;
 pub use trust::{ServerChecks, ServerTrust, TrustAnchors};
 pub use verifier::{
-    WrongCommonName, client_verifier, danger_client_verifier_without_possession, server_verifier,
+    WrongCommonName, client_verifier, danger_client_verifier_without_possession, required_client_verifier,
+    server_verifier,
 };
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How handshakes judge the other end, in the shape that rustls asks for.
 
-use crate::{ServerChecks, ServerTrust, inspect, provider};
+use crate::{PeerRefused, ServerChecks, ServerTrust, TrustAnchors, inspect, provider, verify_client};
+use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -34,13 +35,20 @@ pub struct WrongCommonName {
 /// as Kubernetes does (`tls.RequestClientCert`), so that a bad certificate is an HTTP 401 and one
 /// that expires during a connection stops working.
 pub fn client_verifier() -> Arc<dyn ClientCertVerifier> {
-    Arc::new(Client { algorithms: algorithms(), proves_possession: true })
+    Arc::new(Client { algorithms: algorithms(), proves_possession: true, issued_by: None })
+}
+
+/// Requires a certificate of clients that one of these issued, and refuses others in the handshake
+/// (Go's `tls.RequireAndVerifyClientCert`).
+pub fn required_client_verifier(anchors: &TrustAnchors) -> Arc<dyn ClientCertVerifier> {
+    let issued_by = Some(anchors.clone());
+    Arc::new(Client { algorithms: algorithms(), proves_possession: true, issued_by })
 }
 
 /// As [`client_verifier`], but a client need not even hold its certificate's key. Only read where
 /// `Flaw::ServersSkipPossessionProof` is on.
 pub fn danger_client_verifier_without_possession() -> Arc<dyn ClientCertVerifier> {
-    Arc::new(Client { algorithms: algorithms(), proves_possession: false })
+    Arc::new(Client { algorithms: algorithms(), proves_possession: false, issued_by: None })
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
@@ -130,11 +138,25 @@ impl ServerCertVerifier for Server {
 struct Client {
     algorithms: WebPkiSupportedAlgorithms,
     proves_possession: bool,
+    /// Whose certificate a client must have; `None` requires none and judges none.
+    issued_by: Option<TrustAnchors>,
+}
+
+/// What a refusal is called in an alert.
+fn alert(refused: PeerRefused) -> CertificateError {
+    match refused {
+        PeerRefused::UnknownIssuer => CertificateError::UnknownIssuer,
+        PeerRefused::Expired => CertificateError::Expired,
+        PeerRefused::NotYetValid => CertificateError::NotValidYet,
+        PeerRefused::WrongUsage => CertificateError::InvalidPurpose,
+        PeerRefused::Malformed => CertificateError::BadEncoding,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    }
 }
 
 impl ClientCertVerifier for Client {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.issued_by.is_some()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -143,10 +165,16 @@ impl ClientCertVerifier for Client {
 
     fn verify_client_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let Some(anchors) = &self.issued_by else { return Ok(ClientCertVerified::assertion()) };
+        let chain: Vec<CertificateDer<'_>> = [end_entity].into_iter().chain(intermediates).cloned().collect();
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        // A clock beyond all dates is after every certificate's end.
+        let now = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        verify_client(&chain, anchors, now).map_err(|refused| Error::InvalidCertificate(alert(refused)))?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -168,12 +168,12 @@ impl HttpConnection {
 }
 
 /// A body that keeps the connection alive which it comes from.
-struct Driven {
-    body: Body,
-    _driver: Arc<Task>,
+pub(crate) struct Driven<D> {
+    pub(crate) body: Body,
+    pub(crate) _driver: D,
 }
 
-impl http_body::Body for Driven {
+impl<D: Unpin> http_body::Body for Driven<D> {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -193,7 +193,7 @@ impl http_body::Body for Driven {
     }
 }
 
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -48,3 +48,17 @@ pub async fn connect(
     let trust = ServerTrust::DangerAny;
     TlsClient { trust, identity, server_name: server_name.to_owned() }.connect(host, stream).await
 }
+
+/// As [`connect`], for HTTP/2.
+///
+/// # Errors
+/// As [`TlsClient::connect_http2`].
+pub async fn connect_http2(
+    host: &HostRef,
+    stream: BoxedStream,
+    server_name: &str,
+    identity: Option<Identity>,
+) -> Result<Secured, TlsError> {
+    let trust = ServerTrust::DangerAny;
+    TlsClient { trust, identity, server_name: server_name.to_owned() }.connect_http2(host, stream).await
+}

@@ -1,4 +1,4 @@
-//! TLS and HTTP/1.1 over the streams of a `Host`, and how the control plane reaches the cluster.
+//! TLS, HTTP/1.1 and HTTP/2 over the streams of a `Host`, and how the control plane reaches the cluster.
 //!
 //! Every step on the network has a deadline, a message that ends early is an error and never a
 //! shorter message, and time and randomness are the host's. What a path or a header *means* is
@@ -9,6 +9,7 @@ pub mod body;
 mod connection;
 pub mod danger;
 pub mod egress;
+pub mod http2;
 pub mod metrics;
 mod server;
 mod spaced;

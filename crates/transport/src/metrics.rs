@@ -55,7 +55,10 @@ pub struct Sample {
 impl Family {
     /// A family with one number and no labels.
     pub fn single(name: impl Into<String>, kind: Kind, help: &'static str, value: f64) -> Self {
-        Self { samples: vec![Sample { suffix: "", labels: Vec::new(), value }], ..Self::new(name, kind, help) }
+        Self {
+            samples: vec![Sample { suffix: "", labels: Vec::new(), value }],
+            ..Self::new(name, kind, help)
+        }
     }
 
     /// A family that has no numbers yet.

@@ -22,10 +22,10 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most connections at a time; further ones are closed at once.
-const MAX_CONNECTIONS: usize = 16 * 1024;
+pub(crate) const MAX_CONNECTIONS: usize = 16 * 1024;
 
 /// The pause after an accept that failed, so that a persistent failure does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who sent a request, as the connection shows it.
 #[derive(Clone, Debug)]

@@ -21,6 +21,11 @@ use std::time::Duration;
 /// `net/http.go`).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// HTTP/1.1 as ALPN calls it (RFC 7301 section 6).
+const HTTP_1: &[u8] = b"http/1.1";
+/// HTTP/2 over TLS as ALPN calls it (RFC 9113 section 3.2).
+const HTTP_2: &[u8] = b"h2";
+
 /// A stream after its handshake.
 pub struct Secured {
     /// The plaintext.

@@ -1,8 +1,9 @@
 //! Tunnels between the control plane and the nodes.
 //!
-//! Each is a way behind `Egress`: [`ssh`] as Kubernetes had it before 1.22. This crate must never
-//! know a simulation, nor what is spoken inside a tunnel.
+//! Each is a way behind `Egress`: [`ssh`] as Kubernetes had it before 1.22, and [`konnectivity`], which
+//! replaced it. This crate must never know a simulation, nor what is spoken inside a tunnel.
 
+pub mod konnectivity;
 pub mod ssh;
 
 pub use ssh::danger;

@@ -1,10 +1,10 @@
 //! The accepting end.
 
-use super::{HANDSHAKE_TIMEOUT, Secured, TlsError, chain_of, host_time, key_log};
+use super::{HANDSHAKE_TIMEOUT, HTTP_1, HTTP_2, Secured, TlsError, chain_of, host_time, key_log};
 use ravelin_host::{Connection, Flaw, HostRef, field};
 use ravelin_pki::{
-    Identity, client_verifier, danger_client_verifier_without_possession, danger_frozen_provider,
-    fingerprint_sha256, provider,
+    Identity, TrustAnchors, client_verifier, danger_client_verifier_without_possession,
+    danger_frozen_provider, fingerprint_sha256, provider, required_client_verifier,
 };
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -17,13 +17,24 @@ use tokio_rustls::TlsAcceptor;
 /// What a server needs for TLS: an identity, which can be replaced while it runs.
 pub struct TlsServer {
     presented: Arc<Presented>,
-    asks_clients: bool,
+    asks: Asks,
+    protocol: &'static [u8],
     built: Mutex<Option<(HostRef, Arc<ServerConfig>)>>,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug)]
+enum Asks {
+    Nobody,
+    /// Any will do, or none.
+    Anybody,
+    /// It must come from one of these.
+    IssuedBy(TrustAnchors),
 }
 
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsServer").field("asks_clients", &self.asks_clients).finish_non_exhaustive()
+        f.debug_struct("TlsServer").field("asks", &self.asks).finish_non_exhaustive()
     }
 }
 
@@ -31,14 +42,26 @@ impl TlsServer {
     /// A server that presents `identity` and asks for no client certificate.
     pub fn new(identity: Identity) -> Self {
         let presented = Arc::new(Presented(RwLock::new(identity.certified_key())));
-        Self { presented, asks_clients: false, built: Mutex::new(None) }
+        Self { presented, asks: Asks::Nobody, protocol: HTTP_1, built: Mutex::new(None) }
     }
 
     /// Asks clients for a certificate, without requiring one. Whoever presents one must hold its
     /// key, and nothing else is judged here: that is for each request
     /// ([`ravelin_pki::verify_client`]).
     pub fn with_client_certificates(mut self) -> Self {
-        self.asks_clients = true;
+        self.asks = Asks::Anybody;
+        self
+    }
+
+    /// Requires a client certificate from one of these, and refuses in the handshake who has none.
+    pub fn requiring_client_certificates(mut self, issuers: TrustAnchors) -> Self {
+        self.asks = Asks::IssuedBy(issuers);
+        self
+    }
+
+    /// Offers HTTP/2 instead of HTTP/1.1 (RFC 7301).
+    pub fn with_http2(mut self) -> Self {
+        self.protocol = HTTP_2;
         self
     }
 
@@ -111,18 +134,19 @@ impl TlsServer {
         let builder = ServerConfig::builder_with_details(provider, host_time(host))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("our provider has suites of TLS 1.3");
-        let builder = match self.asks_clients {
-            true if host.flaws().has(Flaw::ServersSkipPossessionProof) => {
+        let builder = match &self.asks {
+            Asks::Anybody if host.flaws().has(Flaw::ServersSkipPossessionProof) => {
                 builder.with_client_cert_verifier(danger_client_verifier_without_possession())
             }
-            true => builder.with_client_cert_verifier(client_verifier()),
-            false => builder.with_no_client_auth(),
+            Asks::Anybody => builder.with_client_cert_verifier(client_verifier()),
+            Asks::IssuedBy(issuers) => builder.with_client_cert_verifier(required_client_verifier(issuers)),
+            Asks::Nobody => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&self.presented) as _);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.key_log = key_log(host);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![self.protocol.to_vec()];
         config
     }
 }
