@@ -4,10 +4,15 @@ mod apiserver;
 mod authentication;
 mod authorization;
 mod components;
+mod egress_selector;
+pub(crate) mod konnectivity;
+mod konnectivity_agent;
+mod konnectivity_server;
 mod kubelet;
 mod kubelet_client;
 mod network;
 mod service_accounts;
+mod ssh_tunnels;
 
 use std::collections::BTreeMap;
 
@@ -111,10 +116,12 @@ fn leftovers(gathered: &mut Gathered, provenance: &mut Provenance) {
 /// Flags in which the instances of one component differ from machine to machine.
 const OF_ONE_MACHINE: &[&str] = &[
     "--advertise-address=",
+    "--agent-id=",
     "--etcd-servers=",
     "--hostname-override=",
     "--node-ip=",
     "--peer-advertise-ip=",
+    "--server-id=",
 ];
 
 /// One invocation a component: a drop-in replaces its unit, identical ones are one, anything else is a contradiction.

@@ -8,6 +8,7 @@
 mod apiserver;
 mod controller_manager;
 mod gates;
+mod konnectivity;
 mod kubelet;
 mod kubelet_file;
 mod proxy;
@@ -130,6 +131,8 @@ pub(crate) fn flags(component: Component) -> impl Iterator<Item = Known> {
         ],
         Component::Kubelet => &[kubelet::FLAGS, shared::LOGGING],
         Component::Proxy => &[proxy::FLAGS, shared::LOGGING],
+        Component::KonnectivityServer => &[konnectivity::SERVER, konnectivity::LOGGING],
+        Component::KonnectivityAgent => &[konnectivity::AGENT, konnectivity::LOGGING],
         Component::Cluster => &[],
     };
     tables.iter().copied().flatten().flat_map(|section| {

@@ -249,3 +249,48 @@ pub(crate) fn proxy() -> Vec<Row> {
         row("healthz-bind-address", "0.0.0.0:10256", SOURCE),
     ]
 }
+
+/// konnectivity-server without flags.
+pub(crate) fn konnectivity_server() -> Vec<Row> {
+    const SOURCE: &str = "apiserver-network-proxy, cmd/server/app/options/options.go (NewProxyRunOptions)";
+    [
+        ("mode", "grpc"),
+        ("server-port", "8090"),
+        ("agent-port", "8091"),
+        ("health-port", "8092"),
+        ("admin-port", "8095"),
+        ("admin-bind-address", "127.0.0.1"),
+        ("keepalive-time", "1h"),
+        ("frontend-keepalive-time", "1h"),
+        ("server-count", "1"),
+        ("proxy-strategies", "default"),
+        ("xfr-channel-size", "10"),
+        ("enable-lease-controller", "false"),
+        ("graceful-shutdown-timeout", "0"),
+        ("backend-dial-timeout", "0"),
+    ]
+    .map(|(flag, text)| row(flag, text, SOURCE))
+    .to_vec()
+}
+
+/// konnectivity-agent without flags.
+pub(crate) fn konnectivity_agent() -> Vec<Row> {
+    const SOURCE: &str =
+        "apiserver-network-proxy, cmd/agent/app/options/options.go (NewGrpcProxyAgentOptions)";
+    [
+        ("proxy-server-host", "127.0.0.1"),
+        ("proxy-server-port", "8091"),
+        ("health-server-port", "8093"),
+        ("admin-bind-address", "127.0.0.1"),
+        ("admin-server-port", "8094"),
+        ("sync-interval", "1s"),
+        ("probe-interval", "1s"),
+        ("sync-interval-cap", "10s"),
+        ("keepalive-time", "1h"),
+        ("sync-forever", "false"),
+        ("count-server-leases", "false"),
+        ("xfr-channel-size", "150"),
+    ]
+    .map(|(flag, text)| row(flag, text, SOURCE))
+    .to_vec()
+}

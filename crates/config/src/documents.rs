@@ -2,9 +2,13 @@
 
 mod apiserver;
 pub(crate) mod config_map;
+mod egress;
+mod ssh_tunnels;
 
-pub(crate) use apiserver::{AnonymousFile, Authentication, Authorization, EgressSelector};
+pub(crate) use apiserver::{AnonymousFile, Authentication, Authorization};
 pub(crate) use config_map::Embedded;
+pub(crate) use egress::{EgressSelector, Selection};
+pub(crate) use ssh_tunnels::SshTunnels;
 
 use crate::catalogue::{self, Effect, KUBELET_KEYS, KeyRow, Kind, Known, Meaning, PROXY_KEYS, paths};
 use crate::gathered::{Gathered, Origin, Place};
@@ -67,7 +71,13 @@ pub(crate) fn read(
         ("apiserver.k8s.io", "EgressSelectorConfiguration") => {
             if versions(api, &["v1beta1", "v1alpha1"], &place, gathered) {
                 once(gathered.egress.as_ref().map(|e| e.place.clone()), &place, kind, gathered);
-                gathered.egress = Some(apiserver::egress(document, file, gathered));
+                gathered.egress = Some(egress::read(document, file, gathered));
+            }
+        }
+        ("ravelin.dev", "SSHTunnelConfiguration") => {
+            if versions(api, &["v1alpha1"], &place, gathered) {
+                once(gathered.ssh_tunnels.as_ref().map(|s| s.place.clone()), &place, kind, gathered);
+                gathered.ssh_tunnels = Some(ssh_tunnels::read(document, file, gathered));
             }
         }
         ("apiserver.config.k8s.io", "AuthenticationConfiguration") => {

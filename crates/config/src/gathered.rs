@@ -78,6 +78,11 @@ pub(crate) struct Gathered {
     pub apiservers: u32,
     pub proxy_file: Option<Place>,
     pub egress: Option<crate::documents::EgressSelector>,
+    pub ssh_tunnels: Option<crate::documents::SshTunnels>,
+    /// The pods that konnectivity's agents are, by the place of their container.
+    pub agent_pods: Vec<(Place, crate::model::AgentPod)>,
+    /// The versions of konnectivity's images, as `assemble::konnectivity` numbers them, and where they stand.
+    pub konnectivity_versions: std::collections::BTreeMap<Component, (u32, Place)>,
     pub authentication: Option<crate::documents::Authentication>,
     /// An `AdmissionConfiguration` is there, and configures nothing that matters to a path.
     pub harmless_admission: bool,

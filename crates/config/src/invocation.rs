@@ -19,8 +19,13 @@ pub(crate) struct Invocation {
 /// Which component a program is, by its file name.
 pub(crate) fn program(word: &str) -> Option<Component> {
     let name = word.rsplit('/').next().unwrap_or(word);
-    // CoreOS wrapped the kubelet, with its flags.
-    let name = if name == "kubelet-wrapper" { "kubelet" } else { name };
+    let name = match name {
+        // CoreOS wrapped the kubelet, with its flags.
+        "kubelet-wrapper" => "kubelet",
+        "proxy-server" | "apiserver-network-proxy-server" => "konnectivity-server",
+        "proxy-agent" | "apiserver-network-proxy-agent" => "konnectivity-agent",
+        other => other,
+    };
     Component::PROGRAMS.into_iter().find(|c| c.as_str() == name)
 }
 
@@ -44,6 +49,15 @@ pub(crate) fn component_in(words: &[(String, usize)]) -> Option<(Component, usiz
         .take_while(|(word, _)| first == "go-runner" || !word.starts_with('-'))
         .position(|(word, _)| program(word).is_some())
         .and_then(|at| program(&words[at].0).map(|component| (component, at + 1)))
+        .filter(|(component, at)| !component.is_konnectivity() || has_a_flag_of(*component, &words[*at..]))
+}
+
+/// Whether any of its flags is there: others have programs called `proxy-server` too.
+fn has_a_flag_of(component: Component, words: &[(String, usize)]) -> bool {
+    let flags = words.iter().filter_map(|(word, _)| split(word));
+    flags
+        .filter_map(|(name, _)| catalogue::flag(component, &name))
+        .any(|known| known.effect == Effect::Modelled)
 }
 
 /// Reads an invocation's flags into what was gathered.
@@ -84,7 +98,11 @@ pub(crate) fn read(invocation: &Invocation, gathered: &mut Gathered) {
                 continue;
             }
             let why = format!("its value comes from the variable {variable}, which no file defines");
-            gathered.unknown(component, &key, &place, (catalogue::paths::ALL, &why));
+            let scope = match component.is_konnectivity() {
+                true => catalogue::paths::FROM_API,
+                false => catalogue::paths::ALL,
+            };
+            gathered.unknown(component, &key, &place, (scope, &why));
             continue;
         }
         gathered.take(component, known, invocation.origin, (key, text, place));
@@ -131,7 +149,9 @@ fn unknown_flag(component: Component, name: &str, place: &Place, gathered: &mut 
                 .filter(|other| catalogue::flag(*other, name).is_some())
                 .map(Component::as_str)
                 .collect();
-            if others.is_empty() {
+            if others.is_empty() && component.is_konnectivity() {
+                format!("the flags of {component} up to v0.36")
+            } else if others.is_empty() {
                 format!("the flags of {component} in Kubernetes 1.8 to 1.36")
             } else {
                 format!("it is a flag of {}", others.join(", "))

@@ -313,7 +313,7 @@ pub(crate) fn written_flags(component: Component, gathered: &Gathered) -> Vec<(&
             ("bind-address", "127.0.0.1".to_owned()),
             ("kubeconfig", "/etc/kubernetes/scheduler.conf".to_owned()),
         ],
-        Component::Kubelet | Component::Proxy | Component::Cluster => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

@@ -6,8 +6,10 @@
 mod apiserver;
 mod components;
 mod keys;
+mod konnectivity;
 mod kubelet;
 mod provenance;
+mod ssh_tunnels;
 mod version;
 
 pub use apiserver::{
@@ -18,8 +20,13 @@ pub use components::{
     ControllerManagerConfig, KubeProxyConfig, NetworkConfig, SchedulerConfig, ServingListener, SigningFiles,
 };
 pub(crate) use keys::public_half;
+pub use konnectivity::{
+    AgentAuthentication, AgentPod, EgressConnection, EgressTls, KonnectivityAgent, KonnectivityConfig,
+    KonnectivityFrontend, KonnectivityMode, KonnectivityServer, LeaseSettings, PLACEHOLDERS, ProxyStrategy,
+};
 pub use kubelet::{KubeletAuthorization, KubeletConfig, KubeletServing, Taint, TlsVersion, WebhookCaches};
 pub use provenance::{Assumed, Component, Defaulted, NoEffect, Provenance, Setting, UnknownEffect};
+pub use ssh_tunnels::{SshHostKeys, SshTunnelSettings, SshUnknownNode};
 pub use version::{KubernetesVersion, NEWEST, OLDEST, PLANNED, ParseVersionError};
 
 use serde::Serialize;

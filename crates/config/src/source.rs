@@ -15,7 +15,7 @@ use crate::yaml::{self, Node};
 
 /// What may be given at all, for errors.
 pub(crate) const ACCEPTED: &str = "static pod manifests, systemd units, command lines or lines of flags of kube-apiserver, \
-     kube-controller-manager, kube-scheduler, kube-proxy and kubelet; KubeletConfiguration, KubeProxyConfiguration, \
+     kube-controller-manager, kube-scheduler, kube-proxy, kubelet, konnectivity-server and konnectivity-agent; KubeletConfiguration, KubeProxyConfiguration, \
      EgressSelectorConfiguration, AuthenticationConfiguration, AuthorizationConfiguration, the file of --token-auth-file; kubeadm's ClusterConfiguration, InitConfiguration and \
      JoinConfiguration; Kubernetes objects; as YAML or JSON";
 

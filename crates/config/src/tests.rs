@@ -3,6 +3,7 @@
 mod control_plane;
 mod errors;
 mod installers;
+mod konnectivity;
 mod properties;
 mod samples;
 

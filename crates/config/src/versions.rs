@@ -83,7 +83,7 @@ impl Limit {
 }
 
 fn limits(gathered: &Gathered) -> Vec<Limit> {
-    let from_files = |given: &&Given| given.origin != Origin::Assumed;
+    let from_files = |given: &&Given| given.origin != Origin::Assumed && !given.component.is_konnectivity();
     let mut limits: Vec<Limit> = gathered
         .given
         .iter()

@@ -15,7 +15,7 @@ use crate::model::{
 use crate::sheet::Sheet;
 use crate::suggest::closest;
 
-use super::{authentication, authorization, kubelet_client, service_accounts};
+use super::{authentication, authorization, egress_selector, kubelet_client, service_accounts, ssh_tunnels};
 
 type Read<'a> = (&'a mut Gathered, &'a mut Provenance);
 
@@ -260,67 +260,7 @@ fn unmodelled_plugins(given: &Given, names: &[String], sheet: &mut Sheet<'_>) {
 }
 
 fn egress(sheet: &mut Sheet<'_>) -> Egress {
-    let selector = selector(sheet);
-    let Some(user) = sheet.text("ssh-user") else {
-        return selector.unwrap_or(Egress::Direct);
-    };
-    let place = sheet.given("ssh-user").map_or_else(super::nowhere, |g| g.place);
-    if selector.is_some() {
-        sheet.gathered.fail(
-            &place,
-            "--ssh-user",
-            "is given beside --egress-selector-config-file",
-            "one of the two",
-        );
-    }
-    for flag in ["kubelet-port", "kubelet-read-only-port"] {
-        if let Some(given) = sheet.given(flag).filter(|_| sheet.port(flag).is_none()) {
-            let problem = "must enable kubelet port if proxy ssh-tunneling is specified";
-            sheet.gathered.fail(&given.place, &given.key, problem, "1 to 65535");
-        }
-    }
-    let Some(key_file) = sheet.file("ssh-keyfile") else {
-        sheet.gathered.fail(
-            &place,
-            "--ssh-user",
-            "is given without --ssh-keyfile",
-            "both --ssh-user and --ssh-keyfile",
-        );
-        return Egress::Unmodelled { why: "SSH tunnels without a key".into() };
-    };
-    Egress::SshTunnels { user, key_file, verifies_host_keys: false }
-}
-
-/// What the egress selector's file says of `cluster`, if the flag names one.
-fn selector(sheet: &mut Sheet<'_>) -> Option<Egress> {
-    let named = sheet.given("egress-selector-config-file").filter(|g| !g.text.is_empty());
-    let (named, why, place) = match (named, sheet.gathered.egress.clone()) {
-        (None, Some(file)) => {
-            let problem = "no --egress-selector-config-file names this file: it would not be read";
-            sheet.gathered.fail(
-                &file.place,
-                "kind",
-                problem,
-                "--egress-selector-config-file of kube-apiserver",
-            );
-            return None;
-        }
-        (None, None) => return None,
-        (Some(named), None) => {
-            let why = format!("{} is not in the input", named.text);
-            let place = named.place.clone();
-            (named, why, place)
-        }
-        (Some(named), Some(file)) => {
-            let _ = sheet.file("egress-selector-config-file");
-            match file.cluster {
-                Some((protocol, place)) if protocol != "Direct" => {
-                    (named, format!("the egress of cluster is {protocol}"), place)
-                }
-                _ => return Some(Egress::Direct),
-            }
-        }
-    };
-    sheet.gathered.unknown(Component::Apiserver, &named.key, &place, (paths::FROM_API, &why));
-    Some(Egress::Unmodelled { why })
+    let selector = egress_selector::egress(sheet);
+    let tunnels = ssh_tunnels::egress(sheet, selector.is_some());
+    tunnels.or(selector).unwrap_or(Egress::Direct)
 }

@@ -1,17 +1,9 @@
-//! The kube-apiserver's own configuration files: egress, authentication and authorization.
+//! The kube-apiserver's own configuration files: authentication and authorization.
 
 use crate::catalogue::paths;
 use crate::gathered::{Gathered, Place};
 use crate::model::{AuthorizationMode, Component};
 use crate::yaml::{Node, Value};
-
-/// An `EgressSelectorConfiguration`: how the connections named `cluster` leave.
-#[derive(Clone, Debug)]
-pub(crate) struct EgressSelector {
-    pub place: Place,
-    /// `None`: no selection for `cluster`, which is direct.
-    pub cluster: Option<(String, Place)>,
-}
 
 /// An `AuthenticationConfiguration`, as far as it is modelled.
 #[derive(Clone, Debug)]
@@ -36,63 +28,6 @@ pub(crate) struct AnonymousFile {
 pub(crate) struct Authorization {
     pub place: Place,
     pub modes: Vec<AuthorizationMode>,
-}
-
-pub(super) fn egress(document: &Node, file: &str, gathered: &mut Gathered) -> EgressSelector {
-    let mut cluster = None;
-    let mut seen: Vec<String> = Vec::new();
-    let selections = document.at(&["egressSelections"]);
-    if selections.is_none_or(|s| s.elements().is_empty()) {
-        let place = Place::new(file, document.line);
-        gathered.fail(&place, "egressSelections", "is missing", "a list of selections");
-    }
-    for selection in selections.map(Node::elements).unwrap_or_default() {
-        let place = Place::new(file, selection.line);
-        // Kubernetes compares the names in lower case; `master` is the old name of `controlplane`.
-        let given = selection.text_at(&["name"]).unwrap_or_default();
-        let name = given.to_ascii_lowercase();
-        let key = "egressSelections.name";
-        if !matches!(name.as_str(), "cluster" | "controlplane" | "master" | "etcd") {
-            let problem = format!("{given:?} is no egress");
-            gathered.fail(&place, key, problem, "cluster, controlplane, etcd");
-        } else if seen.contains(&name) {
-            gathered.fail(&place, key, format!("{given:?} is given twice"), "each egress once");
-        } else if let Some(protocol) = connection(selection, &place, gathered)
-            && name == "cluster"
-        {
-            cluster = Some((protocol, place));
-        }
-        seen.push(name);
-    }
-    EgressSelector { place: Place::new(file, document.line), cluster }
-}
-
-/// The protocol of a selection, with the transport that it needs
-/// (staging/src/k8s.io/apiserver/pkg/server/egressselector/config.go).
-fn connection(selection: &Node, place: &Place, gathered: &mut Gathered) -> Option<String> {
-    let protocol = selection.text_at(&["connection", "proxyProtocol"]).unwrap_or_default();
-    let transport = selection.at(&["connection", "transport"]).filter(|t| t.value != Value::Null);
-    let has = |key: &str| transport.is_some_and(|t| t.at(&[key]).is_some_and(|n| n.value != Value::Null));
-    let key = "egressSelections.connection.transport";
-    match (protocol, has("tcp"), has("uds")) {
-        ("Direct", ..) if transport.is_some() => {
-            gathered.fail(place, key, "is given for a direct connection", "no transport");
-        }
-        ("HTTPConnect", true, true) => {
-            gathered.fail(place, key, "has both tcp and uds", "one of the two");
-        }
-        ("HTTPConnect", false, false) => gathered.fail(place, key, "is missing", "tcp or uds"),
-        ("GRPC", _, false) => {
-            gathered.fail(place, key, "has no Unix socket, which GRPC needs", "uds: {udsName: FILE}")
-        }
-        ("Direct" | "HTTPConnect" | "GRPC", ..) => return Some(protocol.to_owned()),
-        _ => {
-            let key = "egressSelections.connection.proxyProtocol";
-            let problem = format!("{protocol:?} is no protocol");
-            gathered.fail(place, key, problem, "Direct, HTTPConnect, GRPC");
-        }
-    }
-    None
 }
 
 pub(super) fn authorization(document: &Node, file: &str, gathered: &mut Gathered) -> Authorization {

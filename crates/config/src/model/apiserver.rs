@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::FileName;
+use super::{FileName, SshTunnelSettings};
 
 /// What the kube-apiserver's flags say (`kube-apiserver --help`; one field is one flag unless it says otherwise).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -283,10 +283,11 @@ pub enum Egress {
         user: String,
         /// The private key, by name.
         key_file: FileName,
-        /// Whether nodes' host keys are known beforehand and verified. Kubernetes' tunneler never did
-        /// (kubernetes/kubernetes issue 81118), so no file says so: the control of a scenario does.
-        verifies_host_keys: bool,
+        /// What they verify, and what they do for want of a tunnel: Ravelin's own `--ssh-tunnel-config-file`.
+        settings: SshTunnelSettings,
     },
+    /// `--egress-selector-config-file`: through the konnectivity server's agents.
+    Konnectivity(Box<super::KonnectivityConfig>),
     /// Something that cannot be run here, and is never replaced by something else.
     Unmodelled {
         /// What it is, for the report.

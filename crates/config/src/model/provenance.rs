@@ -20,17 +20,36 @@ pub enum Component {
     /// kube-proxy.
     #[serde(rename = "kube-proxy")]
     Proxy,
+    /// konnectivity's server, whose program is called `proxy-server`.
+    #[serde(rename = "konnectivity-server")]
+    KonnectivityServer,
+    /// konnectivity's agent, whose program is called `proxy-agent`.
+    #[serde(rename = "konnectivity-agent")]
+    KonnectivityAgent,
     /// What belongs to no single program (kubeadm's networking).
     #[serde(rename = "cluster")]
     Cluster,
 }
 
 impl Component {
-    /// The five programs, in the order of the report.
-    pub const PROGRAMS: [Self; 5] =
-        [Self::Apiserver, Self::ControllerManager, Self::Scheduler, Self::Kubelet, Self::Proxy];
+    /// The programs, in the order of the report.
+    pub const PROGRAMS: [Self; 7] = [
+        Self::Apiserver,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::Proxy,
+        Self::KonnectivityServer,
+        Self::KonnectivityAgent,
+    ];
 
-    /// The program's name, as in its command.
+    /// Whether it is konnectivity's, which has versions of its own.
+    #[must_use]
+    pub const fn is_konnectivity(self) -> bool {
+        matches!(self, Self::KonnectivityServer | Self::KonnectivityAgent)
+    }
+
+    /// The program's name, as in its command (konnectivity's: as in its manifest).
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +58,8 @@ impl Component {
             Self::Scheduler => "kube-scheduler",
             Self::Kubelet => "kubelet",
             Self::Proxy => "kube-proxy",
+            Self::KonnectivityServer => "konnectivity-server",
+            Self::KonnectivityAgent => "konnectivity-agent",
             Self::Cluster => "cluster",
         }
     }

@@ -1,8 +1,9 @@
 //! Pod manifests (and workloads that hold a pod template) that run a component.
 
+use crate::assemble::konnectivity;
 use crate::gathered::{Gathered, Origin, Place, VersionSaid};
 use crate::invocation::{Invocation, component_in, is_shell, program};
-use crate::model::{Component, KubernetesVersion};
+use crate::model::{AgentPod, Component, KubernetesVersion, PLACEHOLDERS};
 use crate::yaml::Node;
 
 /// What a manifest's containers are.
@@ -45,11 +46,15 @@ pub(crate) fn read(document: &Node, file: &str, gathered: &mut Gathered) -> Cont
         }
         let component = component_in(&words).or_else(|| {
             let only_flags = words.first().is_none_or(|(word, _)| word.starts_with('-'));
-            program(name).filter(|_| only_flags).map(|component| (component, 0))
+            let named = program(name).or_else(|| konnectivitys_image(container));
+            named.filter(|_| only_flags).map(|component| (component, 0))
         });
         if let Some((component, at)) = component {
             component_seen = true;
             version(container, component, file, gathered);
+            if component == Component::KonnectivityAgent {
+                gathered.agent_pods.extend(agent_pod(document, container).map(|pod| (place.clone(), pod)));
+            }
             found.push(Invocation {
                 component,
                 arguments: words[at..].to_vec(),
@@ -68,14 +73,44 @@ pub(crate) fn read(document: &Node, file: &str, gathered: &mut Gathered) -> Cont
     }
 }
 
+/// Whose image a container runs, where that is konnectivity's.
+fn konnectivitys_image(container: &Node) -> Option<Component> {
+    let image = container.text_at(&["image"])?;
+    let name = image.split('@').next()?.rsplit('/').next()?;
+    program(name.split(':').next()?).filter(|component| component.is_konnectivity())
+}
+
+/// The pods that a workload makes, with this container alone.
+fn agent_pod(document: &Node, container: &Node) -> Option<AgentPod> {
+    let kind = document.text_at(&["kind"])?;
+    let path: &[&str] = if kind == "Pod" { &["spec"] } else { &["spec", "template", "spec"] };
+    let mut spec = document.at(path)?.to_json();
+    spec["containers"] = serde_json::Value::Array(vec![container.to_json()]);
+    let said = document.at(&["spec", "replicas"]).and_then(Node::written);
+    let said = said.and_then(|replicas| replicas.parse().ok()).unwrap_or(1);
+    Some(AgentPod {
+        name: document.text_at(&["metadata", "name"]).unwrap_or("konnectivity-agent").to_owned(),
+        namespace: document.text_at(&["metadata", "namespace"]).unwrap_or("default").to_owned(),
+        replicas: (kind != "DaemonSet").then_some(said),
+        host_network: spec["hostNetwork"] == true,
+        spec,
+    })
+}
+
 /// `command` and `args`, with `$(NAME)` replaced where the manifest itself defines it.
 fn words(container: &Node, gathered: &mut Gathered, file: &str) -> Vec<(String, usize)> {
+    // Agents tell their server who they are, which is different from pod to pod.
+    let is_agents = |word: String| program(&word) == Some(Component::KonnectivityAgent);
+    let first = container.at(&["command"]).and_then(|words| words.elements().first()?.written());
+    let named = container.text_at(&["name"]).is_some_and(|name| is_agents(name.to_owned()));
+    let image = konnectivitys_image(container) == Some(Component::KonnectivityAgent);
+    let of_an_agent = first.is_some_and(is_agents) || named || image;
     let variables: Vec<(String, String)> = container
         .at(&["env"])
         .map(Node::elements)
         .unwrap_or_default()
         .iter()
-        .filter_map(|env| Some((format!("$({})", env.text_at(&["name"])?), value(env)?)))
+        .filter_map(|env| Some((format!("$({})", env.text_at(&["name"])?), value(env, of_an_agent)?)))
         .collect();
     let mut words = Vec::new();
     for key in ["command", "args"] {
@@ -99,8 +134,12 @@ fn words(container: &Node, gathered: &mut Gathered, file: &str) -> Vec<(String, 
 
 /// A variable's value, as far as the manifest tells: the machine's own address is the default of the flags that take
 /// it, which the empty text stands for.
-fn value(env: &Node) -> Option<String> {
+fn value(env: &Node, of_an_agent: bool) -> Option<String> {
     match env.text_at(&["valueFrom", "fieldRef", "fieldPath"]) {
+        Some(field) if of_an_agent => {
+            let wanted = format!("{{{field}}}");
+            PLACEHOLDERS.contains(&wanted.as_str()).then_some(wanted)
+        }
         Some("status.podIP" | "status.hostIP") => Some(String::new()),
         _ => env.at(&["value"])?.written(),
     }
@@ -113,6 +152,11 @@ fn version(container: &Node, component: Component, file: &str, gathered: &mut Ga
     let name = text.split('@').next().unwrap_or(text);
     let Some((_, tag)) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) else { return };
     let place = Place::new(file, image.line);
+    if component.is_konnectivity() {
+        let number = konnectivity::numbered(tag);
+        gathered.konnectivity_versions.extend(number.map(|number| (component, (number, place))));
+        return;
+    }
     match KubernetesVersion::parse(tag) {
         Ok(version) => gathered.versions.push(VersionSaid { version, component, key: "image".into(), place }),
         Err(crate::ParseVersionError::OutOfRange) => gathered.fail(

@@ -159,7 +159,7 @@ fn invocation(
         let accepted = if own {
             "the command lines that it logs: journalctl -u k3s | grep Running"
         } else {
-            "a unit of kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy or kubelet"
+            "a unit of kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet, konnectivity-server or konnectivity-agent"
         };
         let problem = format!("{first:?} is no component that is read here");
         gathered.fail(&place, "ExecStart", problem, accepted);
@@ -167,7 +167,11 @@ fn invocation(
     };
     for (name, line) in undefined {
         let place = Place::new(&file.name, line);
-        let scope = if component == crate::Component::Kubelet { paths::NODE } else { paths::ALL };
+        let scope = match component {
+            crate::Component::Kubelet => paths::NODE,
+            konnectivity if konnectivity.is_konnectivity() => paths::FROM_API,
+            _ => paths::ALL,
+        };
         gathered.unknown(
             component,
             &format!("${name}"),
