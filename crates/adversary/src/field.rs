@@ -77,7 +77,7 @@ impl Field {
     /// The session secrets that the attacker knows: none, unless sessions have no secrecy.
     pub fn known_secrets(&self) -> Secrets {
         if self.host().flaws().has(Flaw::SessionsWithoutSecrecy) {
-            secrets(&self.world.secrets())
+            referee_secrets(&self.world.secrets())
         } else {
             Secrets::default()
         }
@@ -95,7 +95,7 @@ impl Field {
 
     /// Every session secret of the run: for whoever judges, never for an attacker.
     pub fn referee_secrets(&self) -> Secrets {
-        secrets(&self.world.secrets())
+        referee_secrets(&self.world.secrets())
     }
 
     /// A connection of the attacker's own.
@@ -126,7 +126,8 @@ impl Field {
     }
 }
 
-fn secrets(all: &[SessionSecret]) -> Secrets {
+/// Session secrets in the form that captures are read with: for whoever judges, never for an attacker.
+pub fn referee_secrets(all: &[SessionSecret]) -> Secrets {
     let mut known = Secrets::default();
     for secret in all {
         match secret.clone() {

@@ -17,7 +17,7 @@ mod target;
 mod treasure;
 
 pub use attacker::{Attacker, Untouched};
-pub use field::{Field, Probe};
+pub use field::{Field, Probe, referee_secrets};
 pub use forge::{MARK, OWN_QUERY, REDIRECTED, REDIRECTED_LIMIT, RELABELLED};
 pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};

@@ -90,6 +90,12 @@ pub enum Flaw {
     KonnectivityAgentTrustsAnyServer,
     /// The apiserver accepts any certificate of the Konnectivity server that it dials through.
     KonnectivityEgressTrustsAnyServer,
+    /// Nodes' SSH servers know no strict key exchange, so that packets can vanish right after it
+    /// (Terrapin, CVE-2023-48795).
+    SshServersAreNotStrict,
+    /// Both ends of SSH tunnels choose chacha20-poly1305, whose nonces count packets, and nodes tell
+    /// which extensions they know, as OpenSSH does: what Terrapin needs, and no weakness by itself.
+    SshPrefersCountedPackets,
 }
 
 /// The set of flaws of a simulation.

@@ -30,6 +30,12 @@ const NAMES: &[(&str, Flaw)] = &[
     ("apiserver-allows-escalation", Flaw::ApiserverAllowsEscalation),
     ("signers-trust-requests", Flaw::SignersTrustRequests),
     ("servers-accept-spaced-header-names", Flaw::ServersAcceptSpacedHeaderNames),
+    ("konnectivity-takes-any-agent", Flaw::KonnectivityTakesAnyAgent),
+    ("konnectivity-takes-any-frontend", Flaw::KonnectivityTakesAnyFrontend),
+    ("konnectivity-agents-trust-any-server", Flaw::KonnectivityAgentTrustsAnyServer),
+    ("konnectivity-egress-trusts-any-server", Flaw::KonnectivityEgressTrustsAnyServer),
+    ("ssh-servers-are-not-strict", Flaw::SshServersAreNotStrict),
+    ("ssh-prefers-counted-packets", Flaw::SshPrefersCountedPackets),
     ("host-ports-before-services", Flaw::HostPortsBeforeServices),
 ];
 

@@ -1,6 +1,7 @@
 //! The attacker's machine in a server's place.
 
 use crate::attempt::{Attempt, Notebook};
+use crate::terrapin::Splice;
 use crate::vocabulary::{Intercept, Place, Presents, Then};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -178,6 +179,9 @@ impl Impostor {
 
     async fn serve(self: Arc<Self>, taken: Taken) {
         let rule = locked(&self.rules).iter().rev().find(|rule| rule.at == taken.original).cloned();
+        if rule.as_ref().is_some_and(|rule| rule.then == Then::DeleteFirstPacket) {
+            return self.delete_first_packet(taken).await;
+        }
         match rule.as_ref().map(|rule| &rule.face) {
             None => self.pass(taken).await,
             Some(Face::Ssh) => self.log_in(taken).await,
@@ -212,6 +216,24 @@ impl Impostor {
         if let Ok(mut genuine) = self.host.connect(&Endpoint::Tcp(taken.original)).await {
             // How it ends, both ends see for themselves.
             let _ = tokio::io::copy_bidirectional(&mut taken.connection.stream, &mut genuine.stream).await;
+        }
+    }
+
+    /// Stands between two SSH peers who take each other for genuine, and are.
+    async fn delete_first_packet(&self, taken: Taken) {
+        let fact = self.notebook.fact("ssh-with-attacker").with("from", self.machine(taken.source));
+        let fact = fact.with("to", self.name(Some(taken.original)));
+        let Ok(genuine) = self.host.connect(&Endpoint::Tcp(taken.original)).await else { return };
+        match Splice::begin(taken.connection.stream, genuine.stream).await {
+            Ok((splice, deleted)) => {
+                let result = if deleted > 0 { "deleted" } else { "passed" };
+                self.notebook.note(fact.with("result", result));
+                splice.go_on().await;
+            }
+            Err(error) => {
+                let fact = fact.with("result", "refused");
+                self.notebook.note(fact.holding(error.to_string().as_bytes()));
+            }
         }
     }
 
@@ -302,6 +324,8 @@ impl Handler for InPlace {
                 }
                 response
             }
+            // No HTTP is spoken with SSH peers.
+            Then::DeleteFirstPacket => plain(StatusCode::BAD_GATEWAY),
             Then::Relay { request, answer } => {
                 let passed = self.relay((head, sent), request).await;
                 let Ok((status, kind, body)) = passed else { return plain(StatusCode::BAD_GATEWAY) };

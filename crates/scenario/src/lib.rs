@@ -12,6 +12,7 @@ mod file;
 mod flaw_names;
 mod intercept;
 mod outcome;
+mod overheard;
 mod parse;
 mod perform;
 mod reading;
@@ -20,6 +21,7 @@ mod run;
 mod shown;
 mod side;
 mod stream;
+mod terrapin;
 mod vocabulary;
 
 pub use fact::Fact;

@@ -290,6 +290,7 @@ fn intercept(reading: &mut Reading<'_>, node: &Node) -> Intercept {
         "replace-in-request",
         "replace-in-answer",
         "redirect-to",
+        "delete-first-packet",
     ];
     reading.keys(node, "intercept", &known);
     if node.entry("connections-to").is_none() {
@@ -298,12 +299,18 @@ fn intercept(reading: &mut Reading<'_>, node: &Node) -> Intercept {
     let relays = reading.switch(node, "relay").unwrap_or(false);
     let (answer, redirect) = (reading.text(node, "answer"), reading.text(node, "redirect-to"));
     let replaced = (reading.texts(node, "replace-in-request"), reading.texts(node, "replace-in-answer"));
+    let deletes = reading.switch(node, "delete-first-packet").unwrap_or(false);
     let then = match (answer, relays, redirect) {
+        (None, false, None) if deletes => Then::DeleteFirstPacket,
         (Some(body), false, None) => Then::Answer(200, body),
         (None, false, Some(location)) => Then::Redirect(location),
         (None, true, None) => Then::Relay { request: replaced.0, answer: replaced.1 },
         _ => {
-            reading.fail(node.line, "intercept", "does one thing; accepted: answer, relay, redirect-to");
+            reading.fail(
+                node.line,
+                "intercept",
+                "does one thing; accepted: answer, relay, redirect-to, delete-first-packet",
+            );
             Then::Answer(200, String::new())
         }
     };

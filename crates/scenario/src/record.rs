@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "pod-address-reuse",
     "kubelet-anonymous",
     "ssh-host-key",
+    "terrapin",
     "token-replay",
     "cve-2019-9946",
     "cve-2020-8554",

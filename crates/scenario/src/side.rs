@@ -5,8 +5,9 @@ use crate::fact::{Fact, Pattern};
 use crate::file::{Scenario, Setting, Step, Verb};
 use crate::intercept::Impostor;
 use crate::outcome::{Seen, SideOutcome, Told};
+use crate::overheard;
 use ravelin_cluster::{Cluster, Hosts, Layout};
-use ravelin_config::{ClusterConfig, Egress};
+use ravelin_config::{ClusterConfig, Egress, FileName, SshHostKeys};
 use ravelin_host::Flaws;
 use ravelin_runtime::Served;
 use ravelin_sim::{SimConfig, Trace, Untrusted, World};
@@ -72,8 +73,10 @@ pub(crate) fn play(scenario: &Scenario, control: bool, seed: u64) -> Result<Side
 /// The cluster of a setting, with what no file can say.
 fn configured(setting: &Setting) -> Result<ClusterConfig, String> {
     let mut config = setting.config().map_err(|errors| errors.join("; "))?;
-    if let Egress::SshTunnels { verifies_host_keys, .. } = &mut config.apiserver.egress {
-        *verifies_host_keys = setting.ssh_host_keys_pinned;
+    if let Egress::SshTunnels { settings, .. } = &mut config.apiserver.egress
+        && setting.ssh_host_keys_pinned
+    {
+        settings.host_keys = SshHostKeys::KnownHosts(FileName::new("/etc/kubernetes/ssh/known_hosts"));
     }
     Ok(config)
 }
@@ -122,6 +125,7 @@ impl Plan {
         let mut facts = attempt.notebook.facts();
         facts.extend(executed(&attempt));
         facts.extend(connections(&attempt));
+        facts.extend(overheard::facts(&attempt));
         let fill = |pattern: Pattern| filled(&attempt, pattern);
         let patterns = self.patterns.into_iter().map(fill).collect();
         Played { steps: told, facts, patterns, zero, trouble }

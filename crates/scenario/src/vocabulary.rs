@@ -79,6 +79,8 @@ pub enum Then {
     },
     /// Sends the client elsewhere.
     Redirect(String),
+    /// Passes an SSH session on and deletes the first packet that its server sends encrypted.
+    DeleteFirstPacket,
 }
 
 /// One request.
