@@ -7,6 +7,7 @@
 use crate::config::Anonymous;
 use crate::front_proxy;
 use crate::server::Server;
+use crate::websocket_token;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ravelin_auth::token::{Authenticated, TokenRefused};
@@ -34,7 +35,7 @@ pub(crate) fn authenticate(
     peer: &PeerInfo,
 ) -> Result<UserInfo, Unauthenticated> {
     let mut refused = false;
-    for judge in [front_proxy, certificate, bearer] {
+    for judge in [front_proxy, certificate, bearer, subprotocol] {
         match judge(server, headers, peer) {
             Shown::Good(user) => return Ok(user),
             Shown::Bad => refused = true,
@@ -110,4 +111,14 @@ fn bearer(server: &Server, headers: &HeaderMap, _: &PeerInfo) -> Shown {
     let Ok(header) = header.to_str() else { return Shown::Bad };
     let Some(shown) = token::bearer(header) else { return Shown::Nothing };
     token(server, shown, &[]).map_or(Shown::Bad, |whose| Shown::Good(whose.user))
+}
+
+fn subprotocol(server: &Server, headers: &HeaderMap, _: &PeerInfo) -> Shown {
+    match websocket_token::shown(headers) {
+        websocket_token::Shown::Nothing => Shown::Nothing,
+        websocket_token::Shown::Bad => Shown::Bad,
+        websocket_token::Shown::Token(shown) => {
+            token(server, &shown, &[]).map_or(Shown::Bad, |whose| Shown::Good(whose.user))
+        }
+    }
 }

@@ -15,6 +15,7 @@ use crate::negotiate::Wanted;
 use crate::proxy;
 use crate::resources;
 use crate::server::{Asked, Server};
+use crate::websocket_token;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -166,6 +167,7 @@ impl Chain {
         seen.user.clone_from(&user.name);
         seen.audit.note(|entry| entry.by(&user));
         head.headers.remove(AUTHORIZATION);
+        websocket_token::clear(&mut head.headers);
         front_proxy::clear(&mut head.headers, server.config.front_proxy.as_ref());
         if self.port == Port::Insecure {
             return Ok(user);

@@ -31,6 +31,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod token_cache;
+mod websocket_token;
 
 pub use config::{
     Anonymous, ApiserverConfig, AuditConfig, AuthorizationMode, KubeletClientConfig, TokenLives,

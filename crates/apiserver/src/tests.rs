@@ -15,5 +15,6 @@ mod identity;
 mod impersonation;
 mod insecure;
 mod machinery;
+mod messages;
 mod objects;
 mod tables;

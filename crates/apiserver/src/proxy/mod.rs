@@ -2,7 +2,7 @@
 //!
 //! Everything here goes through [`Egress`](ravelin_transport::egress::Egress). Where to is
 //! decided in [`target`], how a connection is made and judged in [`dial`], what of a request and
-//! its answer passes in [`forward`].
+//! its answer passes in [`forward`]. Answers over a WebSocket are in [`messages`].
 
 mod dial;
 mod failure;
@@ -11,6 +11,7 @@ mod headers;
 mod join;
 mod kubelet;
 mod logs;
+mod messages;
 mod redirect;
 mod running;
 mod splice;
@@ -27,14 +28,16 @@ use http::header::CONNECTION;
 use ravelin_api::{Resource, Status};
 use ravelin_auth::Permit;
 use ravelin_transport::Response;
+pub(crate) use messages::watch as watch_messages;
 pub(crate) use running::Streams;
 use splice::{Way, splice};
 use std::sync::Arc;
 use stream_options::Kind;
 
 /// Serves `pods/log`.
-pub(crate) async fn log(server: &Arc<Server>, _permit: Permit, asked: Asked) -> Result<Response, Status> {
-    logs::serve(server, &asked).await
+pub(crate) async fn log(server: &Arc<Server>, permit: Permit, asked: Asked) -> Result<Response, Status> {
+    let answer = logs::serve(server, &asked).await?;
+    messages::log(server, &permit.user().name, asked, answer)
 }
 
 /// Does a request ask for an upgrade (`httpstream.IsUpgradeRequest`)?

@@ -77,7 +77,10 @@ pub(crate) async fn serve(server: &Arc<Server>, permit: Permit, asked: Asked) ->
         }
         Route::List => read::list(server, &permit, about, None),
         // A stream cannot be written again at its end.
-        Route::Watch => return watch::watch(server, &permit, about, (wanted, tables)),
+        Route::Watch => {
+            let watching = watch::watch(server, &permit, about, (wanted, tables))?;
+            return proxy::watch_messages(server, &permit.user().name, asked, watching);
+        }
         Route::Create => write::create(server, permit, asked, target).await,
         Route::Update => write::update(server, permit, asked, target).await,
         Route::Patch => write::patch(server, permit, asked, target).await,
