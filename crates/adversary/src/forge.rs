@@ -2,7 +2,7 @@
 
 use crate::field::Field;
 use crate::speak::{Answer, Request};
-use crate::target::Target;
+use crate::target::{Konnectivity, Target};
 use jiff::{Timestamp, ToSpan};
 use ravelin_pki::{Authority, CertificateDer, Identity, KeyPair, Profile, Subject, Usage, self_signed};
 use std::sync::Arc;
@@ -48,12 +48,17 @@ pub fn server(field: &Field, target: &Target, issuer: Issuer) -> Identity {
     let name = target.names.first().map_or_else(|| "server".to_owned(), ToString::to_string);
     let mut profile = profile(field, Subject::new(name, &[]), Usage::Server);
     profile.sans.clone_from(&target.names);
-    certify(field, target, issuer, &profile)
+    certify(field, &target.authority, issuer, &profile)
 }
 
 /// A certificate in the name of the path's client.
 pub fn client(field: &Field, target: &Target, issuer: Issuer) -> Identity {
-    certify(field, target, issuer, &profile(field, target.client.clone(), Usage::Client))
+    certify(field, &target.authority, issuer, &profile(field, target.client.clone(), Usage::Client))
+}
+
+/// A certificate in the name of a Konnectivity agent.
+pub fn agent(field: &Field, tunnel: &Konnectivity, issuer: Issuer) -> Identity {
+    certify(field, &tunnel.authority, issuer, &profile(field, tunnel.agent.clone(), Usage::Client))
 }
 
 /// The client's own certificate, with a key that is not its.
@@ -62,14 +67,14 @@ pub fn without_its_key(field: &Field, chain: &[CertificateDer<'static>]) -> Iden
     Identity { chain: chain.to_vec(), key: Arc::new(key) }
 }
 
-fn certify(field: &Field, target: &Target, issuer: Issuer, profile: &Profile) -> Identity {
+fn certify(field: &Field, authority: &str, issuer: Issuer, profile: &Profile) -> Identity {
     let mut entropy = field.host().entropy("forged-certificate");
     match issuer {
         Issuer::Itself => self_signed(profile, &mut entropy),
         Issuer::OwnAuthority | Issuer::Genuine | Issuer::GenuineFormer => {
             let key = KeyPair::generate(&mut entropy);
             let (from, until) = (profile.not_before, profile.not_after);
-            let authority = Authority::new(&target.authority, key, from, until, &mut entropy);
+            let authority = Authority::new(authority, key, from, until, &mut entropy);
             let mut identity = authority.identity(profile, &mut entropy);
             identity.chain.push(authority.certificate());
             identity

@@ -2,6 +2,7 @@
 
 use ravelin_host::HostRef;
 use ravelin_pki::Identity;
+use ravelin_tunnel::SshKey;
 use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub struct Holdings {
     pub serving: Option<Identity>,
     /// A serving certificate that it was issued for an address that is now another's.
     pub former_serving: Option<Identity>,
+    /// The host key of its node's SSH server.
+    pub host_key: Option<SshKey>,
 }
 
 /// A credential, and what it is for people: `the tenant pod's token`.
@@ -56,7 +59,8 @@ impl Holdings {
     /// Nothing but a machine.
     pub fn nothing(host: HostRef) -> Self {
         let credentials = Vec::new();
-        Self { host, place: None, node: None, credentials, serving: None, former_serving: None }
+        let (serving, former_serving, host_key) = (None, None, None);
+        Self { host, place: None, node: None, credentials, serving, former_serving, host_key }
     }
 
     /// The same and a credential.

@@ -1,14 +1,15 @@
 //! The man in the middle: the path's new connections end at the attacker's machine.
 
+use crate::agent;
+use crate::field::Field;
+use crate::gate::{Gate, HostKey, Step, log_in};
 use crate::notes::Notes;
 use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ravelin_host::{BoxedStream, Connection, Endpoint, Listener};
-use ravelin_oracle::{Property, Protection};
 use ravelin_sim::{Divert, DivertGuard};
 use ravelin_tunnel::SshKey;
-use ravelin_tunnel::danger::{self, Victim};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -30,15 +31,6 @@ pub struct Intercepted {
     pub source: SocketAddr,
 }
 
-/// What an SSH client that verifies host keys keeps from whoever takes the server's place.
-const HOST_KEY_AIMS: &[Property] = &[
-    Property::RequestSecret,
-    Property::ResponseSecret,
-    Property::ResponseAuthentic,
-    Property::RequestAuthentic,
-    Property::AccessControlled,
-];
-
 /// The man in the middle at work: diverts while it lives.
 pub struct Interception<'a> {
     notes: &'a Notes<'a>,
@@ -52,51 +44,46 @@ pub struct Interception<'a> {
     taken: Cell<usize>,
 }
 
-/// The SSH connections that ended at the attacker's machine.
+/// The tunnels that end at the attacker's machine.
+#[derive(Default)]
 struct Tunnels<'a> {
-    key: SshKey,
-    nodes: BTreeSet<SocketAddr>,
+    /// The host key to show in the place of each SSH server.
+    nodes: BTreeMap<SocketAddr, HostKey>,
     working: RefCell<FuturesUnordered<LocalBoxFuture<'a, Step>>>,
     ready: RefCell<VecDeque<Intercepted>>,
 }
 
-/// What became of an SSH connection.
-enum Step {
-    /// The client logged in, or wants another connection.
-    Open(Box<Victim>, Option<Intercepted>, SocketAddr),
-    /// It has ended.
-    Over,
-}
-
 impl<'a> Interception<'a> {
-    /// Takes the place of the path's servers, and of the SSH servers before them: tunnels that are
-    /// open where the attacker is are cut, and opened again towards it.
+    /// Takes the place of the path's servers, and of what stands before them. SSH tunnels that are
+    /// open where the attacker is are cut, and opened again towards it. Of a Konnectivity server it
+    /// becomes an agent, if that takes it for one.
     pub async fn start(notes: &'a Notes<'a>, target: &Target) -> Self {
-        let field = notes.field();
-        let mut at = target.servers.clone();
-        let tunnels = match &target.transport {
-            Transport::Direct => None,
-            Transport::Ssh(nodes) => {
-                at.extend(nodes);
-                let key = SshKey::generate(&mut field.host().entropy("forged-host-key"));
-                Some(Tunnels {
-                    key,
-                    nodes: nodes.clone(),
-                    working: RefCell::default(),
-                    ready: RefCell::default(),
-                })
-            }
+        let (field, mut waiting) = (notes.field(), Self::idle(notes));
+        let nodes = match &target.transport {
+            Transport::Ssh(nodes) => host_keys(field, nodes),
+            Transport::Direct | Transport::Konnectivity(_) => BTreeMap::new(),
         };
-        let guards = at.iter().map(|to| field.wire().divert(rule(to))).collect();
-        let interception = Self { tunnels, guards: RefCell::new(guards), ..Self::idle(notes) };
-        if let Some(tunnels) = &interception.tunnels {
-            let cut = field.cut(target);
-            notes.tell(format!("cut {} SSH connections", cut.len()));
-            interception.wait_for_tunnels(tunnels, cut.len()).await;
-            // The impostor knows of a login before its victim does.
-            tokio::time::sleep(SETTLING).await;
+        let at = target.servers.iter().chain(nodes.keys());
+        waiting.guards = RefCell::new(at.map(|to| field.wire().divert(rule(to))).collect());
+        match &target.transport {
+            Transport::Direct => {}
+            Transport::Ssh(_) => {
+                let tunnels = waiting.tunnels.insert(Tunnels { nodes, ..Tunnels::default() });
+                let cut = field.cut(target);
+                notes.tell(format!("cut {} SSH connections", cut.len()));
+                wait_for_tunnels(notes, tunnels, cut.len()).await;
+                // The impostor knows of a login before its victim does.
+                tokio::time::sleep(SETTLING).await;
+            }
+            Transport::Konnectivity(_) => {
+                let tunnels = waiting.tunnels.insert(Tunnels::default());
+                for (server, impostor) in agent::join(notes, target).await {
+                    let gate = Gate::Konnectivity(Box::new(impostor), server);
+                    tunnels.working.borrow_mut().push(Box::pin(gate.next()));
+                }
+            }
         }
-        interception
+        waiting
     }
 
     fn idle(notes: &'a Notes<'a>) -> Self {
@@ -146,19 +133,16 @@ impl<'a> Interception<'a> {
             return self.arrived().await;
         }
         loop {
-            match &self.tunnels {
-                None => {
-                    if let Some(taken) = self.diverted().await {
-                        return taken;
-                    }
+            let Some(tunnels) = &self.tunnels else {
+                match diverted(self.notes, &self.genuine).await {
+                    Some(taken) => return taken,
+                    None => continue,
                 }
-                Some(tunnels) => {
-                    let ready = tunnels.ready.borrow_mut().pop_front();
-                    match ready {
-                        Some(taken) => return taken,
-                        None => _ = self.step(tunnels).await,
-                    }
-                }
+            };
+            let ready = tunnels.ready.borrow_mut().pop_front();
+            match ready {
+                Some(taken) => return taken,
+                None => _ = step(self.notes, tunnels).await,
             }
         }
     }
@@ -177,85 +161,79 @@ impl<'a> Interception<'a> {
             }
         }
     }
+}
 
-    async fn diverted(&self) -> Option<Intercepted> {
-        let diverted = self.notes.field().wire().diverted().accept().await.ok()?;
-        let (source, original) = (diverted.source, diverted.original);
-        let original = self.genuine.get(&original).copied().unwrap_or(original);
-        self.notes.tell(format!("{source} > {original}: took the server's place"));
-        Some(Intercepted { stream: diverted.connection.stream, original, source })
-    }
+async fn diverted(notes: &Notes<'_>, genuine: &BTreeMap<SocketAddr, SocketAddr>) -> Option<Intercepted> {
+    let diverted = notes.field().wire().diverted().accept().await.ok()?;
+    let (source, original) = (diverted.source, diverted.original);
+    let original = genuine.get(&original).copied().unwrap_or(original);
+    notes.tell(format!("{source} > {original}: took the server's place"));
+    Some(Intercepted { stream: diverted.connection.stream, original, source })
+}
 
-    async fn wait_for_tunnels(&self, tunnels: &Tunnels<'a>, wanted: usize) {
-        let waiting = async {
-            let mut open = 0;
-            while open < wanted {
-                open += usize::from(self.step(tunnels).await);
+async fn wait_for_tunnels<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>, wanted: usize) {
+    let waiting = async {
+        let mut open = 0;
+        while open < wanted {
+            open += usize::from(step(notes, tunnels).await);
+        }
+    };
+    // Whoever did not come by then does not come: the probe will tell.
+    let _ = tokio::time::timeout(REOPENING, waiting).await;
+}
+
+/// Waits for something to happen on the tunnels; true where a client logged in.
+async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
+    let progress = std::future::poll_fn(|context| {
+        let mut working = tunnels.working.borrow_mut();
+        match working.poll_next_unpin(context) {
+            std::task::Poll::Ready(Some(step)) => std::task::Poll::Ready(step),
+            // With nothing to work on, only a new connection brings anything.
+            _ => std::task::Poll::Pending,
+        }
+    });
+    tokio::select! {
+        biased;
+        step = progress => match step {
+            Step::Over => false,
+            Step::Open(gate, forward) => {
+                let logged_in = forward.is_none();
+                tunnels.ready.borrow_mut().extend(forward);
+                tunnels.working.borrow_mut().push(Box::pin(gate.next()));
+                logged_in
             }
-        };
-        // Whoever did not come by then does not come: the probe will tell.
-        let _ = tokio::time::timeout(REOPENING, waiting).await;
-    }
-
-    /// Waits for something to happen on the SSH connections; true where a client logged in.
-    async fn step(&self, tunnels: &Tunnels<'a>) -> bool {
-        let progress = std::future::poll_fn(|context| {
-            let mut working = tunnels.working.borrow_mut();
-            match working.poll_next_unpin(context) {
-                std::task::Poll::Ready(Some(step)) => std::task::Poll::Ready(step),
-                // With nothing to work on, only a new connection brings anything.
-                _ => std::task::Poll::Pending,
-            }
-        });
-        tokio::select! {
-            biased;
-            step = progress => match step {
-                Step::Over => false,
-                Step::Open(victim, forward, node) => {
-                    let logged_in = forward.is_none();
-                    tunnels.ready.borrow_mut().extend(forward);
-                    tunnels.working.borrow_mut().push(Box::pin(forwards(victim, node)));
-                    logged_in
-                }
-            },
-            taken = self.diverted() => {
-                let Some(taken) = taken else { return false };
-                if !tunnels.nodes.contains(&taken.original) {
-                    // What comes out of a tunnel and goes on over the network.
-                    tunnels.ready.borrow_mut().push_back(taken);
-                } else {
-                    let login = log_in(self.notes, tunnels.key.clone(), taken);
+        },
+        taken = diverted(notes, NOTHING) => {
+            let Some(taken) = taken else { return false };
+            match tunnels.nodes.get(&taken.original) {
+                // What comes out of a tunnel and goes on over the network.
+                None => tunnels.ready.borrow_mut().push_back(taken),
+                Some(key) => {
+                    let login = log_in(notes, key.clone(), taken);
                     tunnels.working.borrow_mut().push(Box::pin(login));
                 }
-                false
             }
+            false
         }
     }
+}
+
+/// No connection was led to the attacker's own address.
+const NOTHING: &BTreeMap<SocketAddr, SocketAddr> = &BTreeMap::new();
+
+/// What to show in the place of each node's SSH server: the node's own key where the attacker owns
+/// the node, else one that it makes.
+fn host_keys(field: &Field, nodes: &BTreeSet<SocketAddr>) -> BTreeMap<SocketAddr, HostKey> {
+    let forged = SshKey::generate(&mut field.host().entropy("forged-host-key"));
+    let holdings = field.holdings();
+    let own = holdings.host_key.as_ref().filter(|_| holdings.place.is_some());
+    let shown = |node: &SocketAddr| match own.filter(|_| holdings.place == Some(node.ip())) {
+        Some(key) => HostKey { key: key.clone(), genuine: true },
+        None => HostKey { key: forged.clone(), genuine: false },
+    };
+    nodes.iter().map(|node| (*node, shown(node))).collect()
 }
 
 fn rule(to: &SocketAddr) -> Divert {
     Divert { sources: None, to: Some(to.ip()), port: Some(to.port()) }
-}
-
-/// Plays the SSH server to one client.
-async fn log_in(notes: &Notes<'_>, key: SshKey, taken: Intercepted) -> Step {
-    let flow = format!("{} > {} (the impostor)", taken.source, taken.original);
-    match danger::accept(notes.field().host(), taken.stream, &key).await {
-        Ok(victim) => {
-            notes.tell(format!("{flow}: the client accepted the forged host key and logged in"));
-            Step::Open(Box::new(victim), None, taken.original)
-        }
-        Err(refused) => {
-            notes.refused(&flow, Protection::HostKey, refused.to_string(), HOST_KEY_AIMS);
-            Step::Over
-        }
-    }
-}
-
-/// The next connection that the client wants to have forwarded.
-async fn forwards(mut victim: Box<Victim>, node: SocketAddr) -> Step {
-    let Some(forward) = victim.next_forward().await else { return Step::Over };
-    let Ok(host) = forward.host.parse() else { return Step::Open(victim, None, node) };
-    let original = SocketAddr::new(host, forward.port);
-    Step::Open(victim, Some(Intercepted { stream: forward.stream, original, source: node }), node)
 }

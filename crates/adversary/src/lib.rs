@@ -4,9 +4,11 @@
 //! public: names, addresses, certificates. It is judged by others: a [`Tactic`] only says what its machine
 //! holds, what it achieved and who refused it. This crate must never know the configuration.
 
+mod agent;
 mod attacker;
 mod field;
 mod forge;
+mod gate;
 mod holdings;
 mod intercept;
 mod listen;
@@ -23,5 +25,6 @@ pub use holdings::{Held, Holdings, Loot, Secret};
 pub use listen::{Heard, hear, read, tokens};
 pub use tactics::{Tactic, most_tactics, most_tactics_of_who_asks, tactics};
 pub use target::{
-    Ask, Claim, ClientProof, NodeAt, ServerKind, Speaks, Stale, Streams, Target, TokenShape, Transport,
+    Ask, Claim, ClientProof, Konnectivity, NodeAt, ServerKind, Speaks, Stale, Streams, Target, TokenShape,
+    Transport,
 };

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use own::{Dress, OwnCredentials};
 use ravelin_oracle::Attempt;
 use terminate::{Terminate, Then};
+pub use token::forgeries as forged_tokens;
 
 /// One way to attack a path.
 #[async_trait(?Send)]
@@ -73,7 +74,8 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
     if attacker == Attacker::Eavesdropper {
         tactics.push(Box::new(capture::Capture));
     } else {
-        if attacker.is_on_the_path() {
+        // Whoever is taken for an agent is sent the path's connections, wherever it is.
+        if attacker.is_on_the_path() || matches!(target.transport, Transport::Konnectivity(_)) {
             tactics.extend(terminations(holdings, target));
         }
         tactics.extend(requests(target));

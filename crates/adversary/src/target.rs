@@ -180,6 +180,21 @@ pub enum Transport {
     Direct,
     /// Through an SSH connection to one of these nodes' port 22.
     Ssh(BTreeSet<SocketAddr>),
+    /// Through one of the agents that are connected to Konnectivity's servers.
+    Konnectivity(Konnectivity),
+}
+
+/// What everybody knows of a Konnectivity tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Konnectivity {
+    /// Where servers await agents.
+    pub servers: BTreeSet<SocketAddr>,
+    /// The common name of the authority that agents' certificates come from, to be imitated.
+    pub authority: String,
+    /// What an agent is called.
+    pub agent: Subject,
+    /// What an agent's token looks like, where agents show one.
+    pub token: TokenShape,
 }
 
 /// What is spoken on a path.

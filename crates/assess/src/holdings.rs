@@ -57,6 +57,7 @@ fn rogue_node(nothing: Holdings, cluster: &Cluster) -> Result<Holdings, String> 
         holdings = holdings.with("its service proxy's certificate", Secret::Certificate(identity));
     }
     (holdings.serving, holdings.former_serving) = (rogue.serving, rogue.former_serving);
+    holdings.host_key = rogue.ssh_host_key;
     Ok(holdings)
 }
 

@@ -40,6 +40,9 @@ pub fn twin_of(protection: Protection, server: ServerKind) -> Option<Twin> {
         (Protection::NodeRestriction, _) => Flaw::ApiserverIgnoresNodeRestriction,
         (Protection::ExternalIps, _) => Flaw::ApiserverAllowsExternalIps,
         (Protection::ServiceOrder, _) => Flaw::HostPortsBeforeServices,
+        (Protection::AgentCredential, _) => Flaw::KonnectivityTakesAnyAgent,
+        (Protection::FrontendCredential, _) => Flaw::KonnectivityTakesAnyFrontend,
+        (Protection::TunnelServer, _) => Flaw::KonnectivityAgentTrustsAnyServer,
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@ use ravelin_client::Credential;
 use ravelin_host::HostRef;
 use ravelin_kubelet as kubelet;
 use ravelin_pki::Identity;
+use ravelin_tunnel::SshKey;
 use std::net::IpAddr;
 
 /// A member node that is the attacker's, and its credentials.
@@ -31,6 +32,8 @@ pub struct Rogue {
     pub tokens: Vec<String>,
     /// Its service proxy's certificate, where that has one.
     pub proxy: Option<Identity>,
+    /// The host key of its SSH server, where it has one.
+    pub ssh_host_key: Option<SshKey>,
 }
 
 impl std::fmt::Debug for Rogue {
@@ -77,6 +80,7 @@ impl Cluster {
             former_serving: self.former_serving.clone(),
             tokens,
             proxy,
+            ssh_host_key: member.plan.ssh.as_ref().map(|ssh| ssh.host_key.clone()),
         })
     }
 }

@@ -206,6 +206,12 @@ pub enum Protection {
     ExternalIps,
     /// What is addressed to a service came to no pod's host port.
     ServiceOrder,
+    /// The Konnectivity server asked an agent who it is.
+    AgentCredential,
+    /// The Konnectivity server's frontend asked who wants a connection.
+    FrontendCredential,
+    /// The Konnectivity agent verified its server's certificate.
+    TunnelServer,
 }
 
 impl Protection {
@@ -236,6 +242,9 @@ impl Protection {
             Self::NodeRestriction => "NodeRestriction admission",
             Self::ExternalIps => "DenyServiceExternalIPs admission",
             Self::ServiceOrder => "services before host ports",
+            Self::AgentCredential => "agent authentication",
+            Self::FrontendCredential => "frontend authentication",
+            Self::TunnelServer => "tunnel server verification",
         }
     }
 }

@@ -67,7 +67,7 @@ impl Tactic for StaleToken {
 }
 
 /// Tokens of this shape, without what makes them genuine.
-fn forgeries(field: &Field, shape: &TokenShape) -> Vec<(&'static str, String)> {
+pub fn forgeries(field: &Field, shape: &TokenShape) -> Vec<(&'static str, String)> {
     let mut entropy = field.host().entropy("forged-token");
     match shape {
         TokenShape::None => Vec::new(),
