@@ -144,17 +144,20 @@ impl Pods {
     }
 
     async fn stop(&mut self, uid: &str) {
-        self.end(uid).await;
+        self.end(uid, Duration::ZERO).await;
         self.workers.remove(uid);
     }
 
-    /// Ends what runs of a pod.
-    async fn end(&mut self, uid: &str) {
-        self.shared.config.runtime.stop_pod(uid).await;
+    /// Ends what runs of a pod, within so long. Has it ended?
+    async fn end(&mut self, uid: &str, grace: Duration) -> bool {
+        if !self.shared.config.runtime.stop_pod(uid, grace).await {
+            return false;
+        }
         self.addresses.release(uid);
         if self.host_ports.remove(uid) {
             self.shared.host.set_port_maps(self.host_ports.all());
         }
+        true
     }
 
     /// Stops a pod that is being deleted, and tells the apiserver that it is gone.
@@ -162,14 +165,17 @@ impl Pods {
         let uid = object::uid(pod);
         let host = &self.shared.host;
         let worker = self.workers.entry(uid.to_owned()).or_insert_with(|| Worker::new(host));
-        worker.begin_ending(grace(pod));
+        let (serving, stopping) = graces(pod);
+        worker.begin_ending(serving);
         let is_due = worker.is_due();
         if worker.is_draining() {
             return;
         }
-        self.end(uid).await;
+        let has_ended = self.end(uid, stopping).await;
         let Some(worker) = self.workers.get_mut(uid) else { return };
-        if is_due {
+        if !has_ended {
+            worker.wait_for_its_end();
+        } else if is_due || worker.was_waited_for() {
             let path = format!("{}?gracePeriodSeconds=0", worker::path(pod));
             let deleted = self.client.delete(&path).await;
             worker.retry_unless_done(&self.shared.host, pod, deleted.map(|_| ()));
@@ -196,13 +202,19 @@ impl Pods {
     }
 }
 
-/// For how long a pod that is deleted goes on serving: as long as its containers ask to sleep before
-/// they stop (`lifecycle.preStop.sleep`, KEP-3960), and no longer than its grace period.
-fn grace(pod: &Value) -> Duration {
+/// For how long a pod that is deleted goes on serving, and how long it may take to end after that.
+///
+/// It serves as long as its containers ask to sleep before they stop (`lifecycle.preStop.sleep`,
+/// KEP-3960), and no longer than its grace period. What is left of that is theirs to end in, and no less
+/// than two seconds (`minimumGracePeriodInSeconds` of `pkg/kubelet/kuberuntime`).
+fn graces(pod: &Value) -> (Duration, Duration) {
+    const LEAST: u64 = 2;
     let containers = object::list(pod, "spec.containers").iter();
     let sleeps = containers.filter_map(|container| {
         object::at(container, "lifecycle.preStop.sleep.seconds").and_then(Value::as_u64)
     });
     let most = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
-    Duration::from_secs(sleeps.max().unwrap_or(0).min(most))
+    let serving = sleeps.max().unwrap_or(0).min(most);
+    let stopping = if most == 0 { 0 } else { (most - serving).max(LEAST) };
+    (Duration::from_secs(serving), Duration::from_secs(stopping))
 }

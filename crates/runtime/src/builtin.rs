@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use ravelin_host::{BoxedStream, HostRef};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Runs the built-in workloads. Its pods end when it is dropped.
@@ -106,6 +107,11 @@ impl Builtin {
 
     fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who is told when a main process has ended, by whatever runs beside these pods.
+    pub(crate) fn changes_sender(&self) -> watch::Sender<u64> {
+        self.changes.clone()
     }
 
     /// The ledger of the pod with this UID, also after its end.
@@ -230,9 +236,9 @@ impl Runtime for Builtin {
         Ok(())
     }
 
-    async fn stop_pod(&self, uid: &str) {
+    async fn stop_pod(&self, uid: &str, _: Duration) -> bool {
         let mut pods = self.pods();
-        let Some(pod) = pods.running.remove(uid) else { return };
+        let Some(pod) = pods.running.remove(uid) else { return true };
         let ledger = pods.ledgers.get(uid).map(Arc::clone);
         drop(pods);
         for name in pod.sandbox.files.keys() {
@@ -246,6 +252,7 @@ impl Runtime for Builtin {
                 ledger.log(&name).end();
             }
         }
+        true
     }
 
     async fn status(&self, uid: &str) -> Option<PodState> {

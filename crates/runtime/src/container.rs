@@ -7,15 +7,15 @@ mod start;
 mod tests;
 
 pub(crate) use console::Console;
-pub(crate) use start::{Place, environment, not_started, start, typing};
+pub(crate) use start::{NOT_STARTED, Place, environment, failed_to_create, not_started, start, typing};
 
 use crate::process::Terminal;
 use crate::workload::Started;
-use crate::{ContainerState, Terminated};
+use crate::{BoxedWriter, ContainerState, Terminated};
 use jiff::Timestamp;
 use ravelin_host::Task;
+use ravelin_stream::TerminalSize;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::DuplexStream;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 /// A container that was started. Its main process ends when this is dropped.
@@ -33,18 +33,42 @@ enum Work {
     /// One of the servers and such.
     Workload(Started),
     /// A command.
-    Process { task: Task, console: Arc<Console>, terminal: Option<Arc<Terminal>>, stdin: Option<Arc<Stdin>> },
+    Process(ProcessParts),
+}
+
+/// A command that runs: what follows it to its end, and what those who are attached to it have.
+pub(crate) struct ProcessParts {
+    pub(crate) task: Task,
+    pub(crate) console: Arc<Console>,
+    pub(crate) terminal: Option<Arc<dyn Resizes>>,
+    pub(crate) stdin: Option<Arc<Stdin>>,
+}
+
+/// A terminal, as those who are attached to it see it.
+pub(crate) trait Resizes: Send + Sync {
+    /// It takes this size.
+    fn resize(&self, size: TerminalSize);
+}
+
+impl Resizes for Terminal {
+    fn resize(&self, size: TerminalSize) {
+        Terminal::resize(self, size);
+    }
 }
 
 /// What a main process reads, as those who are attached to it write it.
 pub(crate) struct Stdin {
-    writer: Mutex<Option<Arc<AsyncMutex<DuplexStream>>>>,
+    writer: Mutex<Option<Arc<AsyncMutex<BoxedWriter>>>>,
     /// Does it end with the first who was attached (`stdinOnce`)?
     is_once: bool,
 }
 
 impl Stdin {
-    fn writer(&self) -> Option<Arc<AsyncMutex<DuplexStream>>> {
+    pub(crate) fn new(writer: BoxedWriter, is_once: bool) -> Self {
+        Self { writer: Mutex::new(Some(Arc::new(AsyncMutex::new(writer)))), is_once }
+    }
+
+    fn writer(&self) -> Option<Arc<AsyncMutex<BoxedWriter>>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -54,8 +78,17 @@ impl Stdin {
 }
 
 impl Main {
-    fn ended(started: Timestamp, end: Terminated) -> Self {
+    /// One that could not be started.
+    pub(crate) fn ended(started: Timestamp, end: Terminated) -> Self {
         Self { started, end: watch::Sender::new(Some(end)), work: Work::None }
+    }
+
+    /// One that runs, and says through `end` how it ended.
+    pub(crate) fn of_process(
+        (started, end): (Timestamp, watch::Sender<Option<Terminated>>),
+        parts: ProcessParts,
+    ) -> Self {
+        Self { started, end, work: Work::Process(parts) }
     }
 
     /// How the container is.
@@ -73,7 +106,7 @@ impl Main {
             || match &self.work {
                 Work::None => true,
                 Work::Workload(started) => started.is_alive(),
-                Work::Process { task, .. } => !task.is_finished(),
+                Work::Process(parts) => !parts.task.is_finished(),
             }
     }
 

@@ -5,6 +5,7 @@ use crate::ledger::{Recording, Side};
 use crate::process::{Input, Output, Process, Sink, Source, Streams, Surroundings, Terminal};
 use crate::programs;
 use crate::{BoxedWriter, ProcessIo, RuntimeError, Terminated};
+use ravelin_host::HostRef;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -53,12 +54,7 @@ impl Command {
             for output in outputs {
                 output.close().await;
             }
-            let id = id(&process.around);
-            return Err(RuntimeError::CommandNotStarted(format!(
-                "failed to exec in container: failed to start exec \"{id}\": OCI runtime exec failed: exec failed: \
-                 unable to start container process: {}",
-                not_started(program, missing)
-            )));
+            return Err(not_executed(&process.around.host, &not_started(program, missing)));
         }
         let exit_code = tokio::select! {
             biased;
@@ -122,9 +118,18 @@ fn is_interactive_shell(argv: &[String]) -> bool {
         && arguments.iter().all(|argument| argument.starts_with('-') && !argument.contains('c'))
 }
 
+/// What containerd says of a command that was not started.
+pub(crate) fn not_executed(host: &HostRef, why: &str) -> RuntimeError {
+    let id = id(host);
+    RuntimeError::CommandNotStarted(format!(
+        "failed to exec in container: failed to start exec \"{id}\": OCI runtime exec failed: exec failed: \
+         unable to start container process: {why}"
+    ))
+}
+
 /// What containerd calls a command: 64 hexadecimal digits.
-fn id(around: &Surroundings) -> String {
-    let random = around.host.entropy("exec").bytes::<32>();
+fn id(host: &HostRef) -> String {
+    let random = host.entropy("exec").bytes::<32>();
     random.iter().fold(String::new(), |mut id, byte| {
         let _ = write!(id, "{byte:02x}");
         id

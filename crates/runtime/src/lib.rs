@@ -15,6 +15,7 @@ mod log;
 mod pod;
 mod ports;
 mod process;
+mod processes;
 mod programs;
 mod runtime;
 mod shell;
@@ -30,6 +31,7 @@ pub use ledger::{
 };
 pub use log::{LogLine, LogOptions, LogRead, LogSource, MAX_LOG_BYTES, MAX_LOG_FILES};
 pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};
+pub use processes::Processes;
 pub use ravelin_client::{NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
 pub use runtime::{
     ContainerState, MAX_RUN_OUTPUT_BYTES, PodState, Runtime, RuntimeError, Sandbox, Terminated,

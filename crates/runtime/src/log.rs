@@ -110,10 +110,17 @@ impl Log {
     }
 }
 
+/// Who keeps a log elsewhere too.
+pub(crate) trait Keeps: std::fmt::Debug + Send + Sync {
+    /// This is written next.
+    fn keep(&self, entry: &Entry);
+}
+
 /// A log with its readers.
 #[derive(Debug, Default)]
 pub(crate) struct SharedLog {
     log: Mutex<Log>,
+    kept: Option<Box<dyn Keeps>>,
     /// Told of whatever is written.
     changed: watch::Sender<()>,
 }
@@ -121,6 +128,11 @@ pub(crate) struct SharedLog {
 impl SharedLog {
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty log that somebody keeps elsewhere too.
+    pub(crate) fn kept_by(kept: Box<dyn Keeps>) -> Self {
+        Self { kept: Some(kept), ..Self::default() }
     }
 
     /// Appends the text, an entry for each of its lines.
@@ -132,6 +144,9 @@ impl SharedLog {
     }
 
     pub(crate) fn write(&self, entry: Entry) {
+        if let Some(kept) = &self.kept {
+            kept.keep(&entry);
+        }
         self.log().write(entry);
         self.changed.send_replace(());
     }

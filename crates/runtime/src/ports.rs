@@ -23,16 +23,21 @@ pub(crate) async fn connect(host: &HostRef, uid: &str, port: u16) -> Result<Boxe
             return Ok(stream);
         }
     }
-    let why = match refused.kind() {
+    Err(not_reached((uid, port), &refused))
+}
+
+/// What is said of a port that was not reached.
+pub(crate) fn not_reached((uid, port): (&str, u16), error: &io::Error) -> RuntimeError {
+    let why = match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused",
         io::ErrorKind::TimedOut => "i/o timeout",
         _ => "connect: connection reset by peer",
     };
-    Err(RuntimeError::PortNotReached(format!(
+    RuntimeError::PortNotReached(format!(
         "failed to execute portforward in network namespace \"/var/run/netns/cni-{uid}\": failed to connect to \
          localhost:{port} inside namespace {uid:?}, IPv4: dial tcp4 127.0.0.1:{port}: {why} IPv6 dial tcp6: \
          address localhost: no suitable address found "
-    )))
+    ))
 }
 
 async fn dial(host: &HostRef, address: IpAddr, port: u16) -> io::Result<BoxedStream> {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ravelin_host::{BoxedStream, HostRef};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream};
 use tokio::sync::watch;
 
@@ -146,8 +147,10 @@ pub trait Runtime: Send + Sync {
     /// Where the pod does not run or the files cannot be written.
     async fn write_files(&self, uid: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<(), RuntimeError>;
 
-    /// Ends a pod and removes its files. Ending one that does not run is no error.
-    async fn stop_pod(&self, uid: &str);
+    /// Ends a pod and removes its files, and says whether it has ended. While it has not, it was told to,
+    /// and is killed after `grace`; it is asked for again when [`Runtime::changes`] says that something has
+    /// ended. Without grace it ends at once. Ending one that does not run is no error.
+    async fn stop_pod(&self, uid: &str, grace: Duration) -> bool;
 
     /// How a pod is, where it runs here.
     async fn status(&self, uid: &str) -> Option<PodState>;

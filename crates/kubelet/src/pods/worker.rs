@@ -41,6 +41,8 @@ pub(super) struct Worker {
     /// When it is to be seen whether the apiserver still says something else of the pod.
     disputed: Option<Instant>,
     is_ending: bool,
+    /// Was it told to end, and had not yet?
+    is_waited_for: bool,
 }
 
 /// A pod that was started.
@@ -84,7 +86,9 @@ impl Worker {
 
     fn with(backoff: Backoff) -> Self {
         let (due, tokens) = (Some(Instant::now()), Tokens::default());
-        Self { due, backoff, running: None, tokens, restart: None, disputed: None, is_ending: false }
+        let (running, restart, disputed) = (None, None, None);
+        let (is_ending, is_waited_for) = (false, false);
+        Self { due, backoff, running, tokens, restart, disputed, is_ending, is_waited_for }
     }
 
     /// From here on the pod only ends: what was due for running it is no more. If it runs, it goes on
@@ -107,6 +111,17 @@ impl Worker {
             self.running = None;
         }
         self.is_ending && self.running.is_some()
+    }
+
+    /// It was told to end, and nothing is to be done until it has.
+    pub(super) fn wait_for_its_end(&mut self) {
+        self.is_waited_for = true;
+        self.due = None;
+    }
+
+    /// Did it end only now?
+    pub(super) fn was_waited_for(&mut self) -> bool {
+        std::mem::take(&mut self.is_waited_for)
     }
 
     /// A pod that runs is to be given what its volumes hold now.

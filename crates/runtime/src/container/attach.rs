@@ -1,8 +1,7 @@
 //! Joining a container's main process.
 
-use super::{Main, Stdin, Work};
+use super::{Main, Resizes, Stdin, Work};
 use crate::log::{LogReader, LogSource, SharedLog};
-use crate::process::Terminal;
 use crate::{BoxedReader, BoxedWriter, ProcessIo, Terminated};
 use bytes::Bytes;
 use std::io;
@@ -17,7 +16,7 @@ pub(crate) struct Joined {
     end: watch::Receiver<Option<Terminated>>,
     pieces: Pieces,
     stdin: Option<Arc<Stdin>>,
-    terminal: Option<Arc<Terminal>>,
+    terminal: Option<Arc<dyn Resizes>>,
 }
 
 /// What the process writes from now on.
@@ -42,8 +41,8 @@ impl Main {
     /// Joins the process.
     pub(crate) fn join(&self, log: &Arc<SharedLog>) -> Joined {
         let (pieces, stdin, terminal) = match &self.work {
-            Work::Process { console, stdin, terminal, .. } => {
-                (Pieces::Console(console.attach()), stdin.clone(), terminal.clone())
+            Work::Process(parts) => {
+                (Pieces::Console(parts.console.attach()), parts.stdin.clone(), parts.terminal.clone())
             }
             _ => (Pieces::Log(LogReader::following(log, log.end_cursor())), None, None),
         };
@@ -57,10 +56,12 @@ impl Joined {
         let Self { mut end, pieces, stdin, terminal } = self;
         let sizes = io.resize;
         let resizing = async {
-            match &terminal {
-                Some(terminal) => terminal.follow_sizes(sizes).await,
-                None => std::future::pending().await,
+            if let (Some(terminal), Some(mut sizes)) = (&terminal, sizes) {
+                while let Some(size) = sizes.recv().await {
+                    terminal.resize(size);
+                }
             }
+            std::future::pending::<()>().await;
         };
         // Who ends an input that ends with them sees what comes of it; who leaves any other lets go of
         // the process (containerd's `ContainerIO.Attach`).
@@ -90,6 +91,10 @@ async fn feed(from: Option<BoxedReader>, to: Option<Arc<Stdin>>) {
         let count = from.read(&mut buffer).await.unwrap_or(0);
         let Some(writer) = to.writer().filter(|_| count > 0) else { return };
         if writer.lock().await.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+        // Who types wants it to be seen.
+        if writer.lock().await.flush().await.is_err() {
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! Starting a container.
 
-use super::{Console, Main, Stdin, Work};
+use super::{Console, Main, ProcessParts, Resizes, Stdin, Work};
 use crate::log::LogSource;
 use crate::process::{Input, Output, Process, Sink, Source, Streams, Surroundings, Terminal};
 use crate::programs::{self, Missing};
@@ -9,14 +9,14 @@ use crate::{ContainerState, ContainerView, Ledger, Sandbox, Terminated};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// How much may wait for a process to read it.
 const STDIN_BYTES: usize = 64 * 1024;
 
 /// What a container that could not be started ends with.
-const NOT_STARTED: i32 = 128;
+pub(crate) const NOT_STARTED: i32 = 128;
 
 /// Where a container runs.
 pub(crate) struct Place<'a> {
@@ -92,11 +92,7 @@ fn process(
     let (around, directory, family) = (place.around, directory.to_owned(), Arc::default());
     let process = Process { around, env, directory, streams, terminal, depth: 0, family };
     if let Err(missing) = programs::find(&process, &argv[0]) {
-        let message = format!(
-            "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
-             create failed: unable to start container process: error during container init: {}",
-            not_started(&argv[0], missing)
-        );
+        let message = failed_to_create(&not_started(&argv[0], missing));
         log.end();
         let end =
             Terminated { exit_code: NOT_STARTED, reason: "StartError", message, started, finished: started };
@@ -104,6 +100,7 @@ fn process(
     }
     let end = watch::Sender::new(None);
     let terminal = process.terminal.clone();
+    let screen = terminal.clone().map(|terminal| terminal as Arc<dyn Resizes>);
     let running = {
         let (terminal, console, end) = (terminal.clone(), Arc::clone(&console), end.clone());
         let (host, changes) = (host.clone(), place.changes);
@@ -118,7 +115,7 @@ fn process(
         }
     };
     let task = host.spawn("container", Box::pin(running));
-    Main { started, end, work: Work::Process { task, console, terminal, stdin } }
+    Main::of_process((started, end), ProcessParts { task, console, terminal: screen, stdin })
 }
 
 /// What those who are attached write, and where it is read.
@@ -127,8 +124,7 @@ fn stdin(view: &ContainerView) -> (Option<Arc<Stdin>>, Input) {
         return (None, Input::new(Source::Nothing));
     }
     let (writer, reader) = tokio::io::duplex(STDIN_BYTES);
-    let writer = Mutex::new(Some(Arc::new(AsyncMutex::new(writer))));
-    let stdin = Arc::new(Stdin { writer, is_once: view.stdin_once });
+    let stdin = Arc::new(Stdin::new(Box::new(writer), view.stdin_once));
     (Some(stdin), Input::new(Source::Reader(Box::new(reader))))
 }
 
@@ -149,6 +145,14 @@ pub(crate) async fn typing(terminal: &Terminal, keys: Option<&Input>) {
         terminal.hang_up().await;
     }
     std::future::pending().await
+}
+
+/// Why a container was not made, as containerd says it.
+pub(crate) fn failed_to_create(why: &str) -> String {
+    format!(
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create \
+         failed: unable to start container process: error during container init: {why}"
+    )
 }
 
 /// Why a program could not be started, as runc says it.

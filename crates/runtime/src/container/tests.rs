@@ -213,7 +213,7 @@ async fn a_pod_that_stops_ends_its_commands_and_followers_and_forgets_what_was_w
     let follow = LogOptions { follow: true, ..LogOptions::default() };
     let stopping = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        stage.runtime.stop_pod("u").await;
+        stage.runtime.stop_pod("u", Duration::ZERO).await;
     };
     let (exit_code, log, ()) = tokio::join!(command, log(&stage, follow), stopping);
     assert_eq!((exit_code.unwrap(), log.unwrap().as_str()), (137, "started\n"));

@@ -1,6 +1,7 @@
 //! A log as its reader wants it (`ReadLogs` of `staging/src/k8s.io/cri-client/pkg/logs/logs.go`).
 
 use super::{Entry, Log, LogOptions, SharedLog};
+use crate::LogStream;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -111,6 +112,15 @@ impl LogReader {
             remaining: options.limit_bytes.unwrap_or(u64::MAX),
             begins_line: true,
         }
+    }
+
+    /// What is read, as it comes.
+    pub(crate) fn stream(self) -> LogStream {
+        let pieces = futures_util::stream::unfold(self, |mut reader| async move {
+            let piece = reader.next().await?;
+            Some((Ok(piece), reader))
+        });
+        Box::pin(pieces)
     }
 
     /// The next piece, as soon as there is one; `None` at the end.
