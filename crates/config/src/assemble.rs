@@ -6,8 +6,8 @@ mod authorization;
 mod components;
 mod egress_selector;
 pub(crate) mod konnectivity;
-mod konnectivity_agent;
-mod konnectivity_server;
+pub(crate) mod konnectivity_agent;
+pub(crate) mod konnectivity_server;
 mod kubelet;
 mod kubelet_client;
 mod network;
@@ -48,13 +48,7 @@ pub(crate) fn assemble(
     }
     fill_gaps(gathered);
     let version = versions::decide(version, gathered);
-    let mut provenance = Provenance {
-        settings: Vec::new(),
-        defaulted: Vec::new(),
-        assumed: Vec::new(),
-        no_effect: Vec::new(),
-        unknown_effect: Vec::new(),
-    };
+    let mut provenance = nothing_known();
     let apiserver = apiserver::assemble(version, (&mut *gathered, &mut provenance));
     let controller_manager =
         components::controller_manager(version, &apiserver, (&mut *gathered, &mut provenance));
@@ -78,6 +72,41 @@ pub(crate) fn assemble(
         network,
         manifests,
         provenance,
+    }
+}
+
+/// One component's part of the model, without the rest of a cluster, and where it came from.
+pub(crate) fn single<T>(
+    component: Component,
+    invocations: Vec<Invocation>,
+    (gathered, assembled): (
+        &mut Gathered,
+        &impl Fn((&mut Gathered, &mut Provenance)) -> Option<T>,
+    ),
+) -> Option<(T, Provenance)> {
+    for invocation in one_each(invocations, gathered) {
+        gathered.started.insert(invocation.component, invocation.place.clone());
+        invocation::read(&invocation, gathered);
+    }
+    if !gathered.started.contains_key(&component) {
+        return None;
+    }
+    let mut provenance = nothing_known();
+    let made = assembled((&mut *gathered, &mut provenance));
+    leftovers(gathered, &mut provenance);
+    provenance.assumed = std::mem::take(&mut gathered.assumed);
+    provenance.no_effect = std::mem::take(&mut gathered.no_effect);
+    provenance.unknown_effect = std::mem::take(&mut gathered.unknown);
+    made.map(|made| (made, provenance))
+}
+
+fn nothing_known() -> Provenance {
+    Provenance {
+        settings: Vec::new(),
+        defaulted: Vec::new(),
+        assumed: Vec::new(),
+        no_effect: Vec::new(),
+        unknown_effect: Vec::new(),
     }
 }
 

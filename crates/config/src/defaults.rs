@@ -264,9 +264,7 @@ pub(crate) fn konnectivity_server() -> Vec<Row> {
         ("frontend-keepalive-time", "1h"),
         ("server-count", "1"),
         ("proxy-strategies", "default"),
-        ("xfr-channel-size", "10"),
         ("enable-lease-controller", "false"),
-        ("graceful-shutdown-timeout", "0"),
         ("backend-dial-timeout", "0"),
     ]
     .map(|(flag, text)| row(flag, text, SOURCE))
@@ -289,7 +287,6 @@ pub(crate) fn konnectivity_agent() -> Vec<Row> {
         ("keepalive-time", "1h"),
         ("sync-forever", "false"),
         ("count-server-leases", "false"),
-        ("xfr-channel-size", "150"),
     ]
     .map(|(flag, text)| row(flag, text, SOURCE))
     .to_vec()

@@ -24,6 +24,8 @@ pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverC
     let authorization_modes = authorization::modes(version, &mut sheet);
     let anonymous = authentication::anonymous(version, &authorization_modes, &mut sheet);
     let egress = egress(&mut sheet);
+    let selected = sheet.gathered.egress.as_ref().and_then(|file| file.cluster.as_ref());
+    let connection = selected.and_then(|selection| selection.connection.clone());
     let listener = listener(&mut sheet);
     one_family(&mut sheet);
     ApiserverConfig {
@@ -49,6 +51,7 @@ pub(super) fn assemble(version: KubernetesVersion, read: Read<'_>) -> ApiserverC
         service_cluster_ip_range: sheet.net("service-cluster-ip-range").unwrap_or_else(default_services),
         service_node_ports: sheet.port_range("service-node-port-range").unwrap_or((30000, 32767)),
         egress,
+        connection,
         profiling: sheet.switch("profiling"),
         tls_min_version: tls_version(&mut sheet),
     }

@@ -3,10 +3,15 @@
 use crate::catalogue::paths;
 use crate::documents::{EgressSelector, Selection};
 use crate::gathered::{Given, Place};
-use crate::model::{Component, Egress, EgressConnection, KonnectivityConfig};
+use crate::model::{
+    AgentAuthentication, Component, Egress, EgressConnection, KonnectivityConfig, KonnectivityFrontend,
+};
 use crate::sheet::Sheet;
 
 use super::{konnectivity_agent, konnectivity_server};
+
+/// Who konnectivity-server is at the apiserver (kubernetes.io, "Set up Konnectivity service").
+const SERVER_USER: &str = "system:konnectivity-server";
 
 /// What the egress selector's file says of `cluster`, if the flag names one.
 pub(super) fn egress(sheet: &mut Sheet<'_>) -> Option<Egress> {
@@ -81,11 +86,62 @@ fn konnectivity(
     let agent = konnectivity_agent::assemble((&mut *sheet.gathered, &mut *sheet.provenance));
     match (server, agent) {
         (Some(server), Some(agent)) => {
-            Egress::Konnectivity(Box::new(KonnectivityConfig { connection, server, agent }))
+            let config = KonnectivityConfig { connection, server, agent };
+            taken_for_granted(&config, sheet);
+            Egress::Konnectivity(Box::new(config))
         }
         // What is wrong with them is among the errors.
         _ => Egress::Unmodelled { why: "konnectivity's flags are not right".to_owned() },
     }
+}
+
+/// What no file says of the two programs' credentials, and of the objects that they need.
+fn taken_for_granted(config: &KonnectivityConfig, sheet: &mut Sheet<'_>) {
+    let KonnectivityConfig { connection, server, agent } = config;
+    let mut sentences = Vec::new();
+    match (connection, &server.frontend) {
+        (EgressConnection::HttpConnectTcp { tls: None, .. }, KonnectivityFrontend::Tcp { .. }) => sentences.push(
+            "the egress of cluster is http://: assumed that what answers there speaks plain HTTP, as konnectivity-server's own port does not"
+                .to_owned(),
+        ),
+        (EgressConnection::HttpConnectTcp { .. }, _) => sentences.push(
+            "the URL of the egress of cluster leads to the apiserver's own machine: assumed".to_owned(),
+        ),
+        _ => {}
+    }
+    match (&server.authentication, &agent.client) {
+        (AgentAuthentication::Certificate { ca }, Some(client)) => sentences
+            .push(format!("the agents' certificate {} comes from {ca}, which the server trusts", client.cert)),
+        (AgentAuthentication::Token { .. }, _) => sentences.extend(of_tokens(config, sheet)),
+        _ => {}
+    }
+    sentences.into_iter().for_each(|sentence| sheet.gathered.assume(sentence));
+}
+
+fn of_tokens(config: &KonnectivityConfig, sheet: &Sheet<'_>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let manifests = || sheet.gathered.manifests.iter().map(|manifest| &manifest.object);
+    let admins = config.server.kubeconfig.as_ref().is_some_and(|file| file.as_str().ends_with("admin.conf"));
+    if !admins {
+        let bound = manifests().any(|object| {
+            let subjects = object["subjects"].as_array().into_iter().flatten();
+            object["kind"] == "ClusterRoleBinding" && subjects.into_iter().any(|s| s["name"] == SERVER_USER)
+        });
+        let granted = if bound { "" } else { ", bound to system:auth-delegator" };
+        let file = config.server.kubeconfig.as_ref().map_or("its pod's account", |file| file.as_str());
+        sentences.push(format!("konnectivity-server is {SERVER_USER} at the apiserver ({file}){granted}"));
+    }
+    if let Some(pod) = &config.agent.pod {
+        let (name, namespace) = (pod.service_account(), &pod.namespace);
+        let there = manifests().any(|object| {
+            let metadata = &object["metadata"];
+            object["kind"] == "ServiceAccount" && metadata["name"] == name && metadata["namespace"] == **namespace
+        });
+        if name != "default" && !there {
+            sentences.push(format!("the service account {namespace}/{name} of the agents is there"));
+        }
+    }
+    sentences
 }
 
 /// Says of servers and agents that are there for nothing that they are.

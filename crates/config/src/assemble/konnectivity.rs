@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::datum::Datum;
 use crate::gathered::{Given, Origin};
 use crate::sheet::Sheet;
 
@@ -86,6 +87,14 @@ pub(super) fn port_in_use(kind: &str, port: u16, sheet: &mut Sheet<'_>) {
     if port > LAST_PORT {
         let problem = format!("please do not try to use ephemeral port {port} for the {kind} port");
         refuse(flag, &problem, "1024 to 49151", sheet);
+    }
+}
+
+/// Sizes must be more than 0, also those that change nothing here.
+pub(super) fn more_than_nothing(flags: &[&'static str], sheet: &mut Sheet<'_>) {
+    for flag in flags {
+        let Some(Datum::Int(size @ ..=0)) = sheet.given(flag).map(|given| given.datum) else { continue };
+        refuse(flag, &format!("channel size {size} must be greater than 0"), "1 or more", sheet);
     }
 }
 

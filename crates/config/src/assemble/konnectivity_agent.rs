@@ -8,13 +8,13 @@ use crate::gathered::Gathered;
 use crate::model::{Component, FileName, KonnectivityAgent, LeaseSettings, Provenance};
 use crate::sheet::Sheet;
 
-use super::konnectivity::{address, known_in_its_version, label, nothing_before, refuse};
+use super::konnectivity::{address, known_in_its_version, label, more_than_nothing, nothing_before, refuse};
 
 /// What `--agent-identifiers` may hold (`IdentifierType` of proto/header).
 const IDENTIFIERS: [&str; 5] = ["ipv4", "ipv6", "cidr", "host", "default-route"];
 
 /// `None` where the flags contradict each other: then there are errors.
-pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<KonnectivityAgent> {
+pub(crate) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<KonnectivityAgent> {
     let rows = defaults::konnectivity_agent();
     let mut sheet = Sheet::new(Component::KonnectivityAgent, read, rows);
     known_in_its_version(&mut sheet);
@@ -30,6 +30,7 @@ pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<Konnect
         );
         refuse("sync-interval", &problem, "at most --sync-interval-cap", sheet);
     }
+    more_than_nothing(&["xfr-channel-size"], sheet);
     let leases = sheet.switch("count-server-leases").then(|| LeaseSettings {
         namespace: sheet.text("lease-namespace").unwrap_or_else(|| "kube-system".to_owned()),
         label: label(&["lease-label-selector", "lease-label"], sheet),
@@ -41,7 +42,6 @@ pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<Konnect
         ca: ca?,
         client,
         token: token(sheet),
-        alpn: sheet.list("alpn-proto"),
         id: sheet.text("agent-id"),
         identifiers,
         sync_interval_s,
@@ -60,7 +60,6 @@ pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<Konnect
             address("admin-bind-address", sheet),
             port(("admin-server-port", "admin server port"), sheet),
         ),
-        transfer_size: transfer_size(sheet),
     };
     nothing_before(before, sheet).then_some(config)
 }
@@ -119,13 +118,4 @@ fn port((flag, called): (&'static str, &str), sheet: &mut Sheet<'_>) -> u16 {
         refuse(flag, &format!("{called} 0 must be greater than 0"), "1 to 65535", sheet);
     }
     port.unwrap_or(1)
-}
-
-fn transfer_size(sheet: &mut Sheet<'_>) -> u32 {
-    let size = sheet.number("xfr-channel-size").unwrap_or(150);
-    if size <= 0 {
-        let problem = format!("channel size {size} must be greater than 0");
-        refuse("xfr-channel-size", &problem, "1 or more", sheet);
-    }
-    u32::try_from(size).unwrap_or(150)
 }

@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 
 use crate::defaults;
-use crate::gathered::{Gathered, Given};
+use crate::gathered::Gathered;
 use crate::model::{
     AgentAuthentication, Component, FileName, FilePair, KonnectivityFrontend, KonnectivityMode,
     KonnectivityServer, LeaseSettings, Provenance, ProxyStrategy,
 };
 use crate::sheet::Sheet;
 
-use super::konnectivity::{address, known_in_its_version, label, nothing_before, port_in_use, refuse};
+use super::konnectivity::{address, known_in_its_version, label, more_than_nothing, nothing_before, port_in_use, refuse};
 
 /// The first version that wants `--server-ca-cert` where the apiserver comes over TCP.
 const FRONTEND_VERIFIES: u32 = 35_000;
@@ -19,7 +19,7 @@ const FRONTEND_VERIFIES: u32 = 35_000;
 const KUBECONFIG_ALONE: u32 = 33_000;
 
 /// `None` where the flags contradict each other: then there are errors.
-pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<KonnectivityServer> {
+pub(crate) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<KonnectivityServer> {
     let rows = defaults::konnectivity_server();
     let mut sheet = Sheet::new(Component::KonnectivityServer, read, rows);
     let version = known_in_its_version(&mut sheet);
@@ -40,8 +40,8 @@ pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<Konnect
         Some("http-connect") => KonnectivityMode::HttpConnect,
         _ => KonnectivityMode::Grpc,
     };
-    let transfer_size = positive("xfr-channel-size", &mut sheet);
-    let count = positive("server-count", &mut sheet);
+    more_than_nothing(&["xfr-channel-size"], &mut sheet);
+    let count = sheet.number("server-count").and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     let seconds = |flag, sheet: &mut Sheet<'_>| sheet.seconds(flag).unwrap_or(0);
     let config = KonnectivityServer {
         mode,
@@ -59,9 +59,6 @@ pub(super) fn assemble(read: (&mut Gathered, &mut Provenance)) -> Option<Konnect
         keepalive_s: seconds("keepalive-time", &mut sheet),
         frontend_keepalive_s: seconds("frontend-keepalive-time", &mut sheet),
         backend_dial_timeout_s: seconds("backend-dial-timeout", &mut sheet),
-        graceful_shutdown_timeout_s: seconds("graceful-shutdown-timeout", &mut sheet),
-        transfer_size,
-        tls_min_version: super::apiserver::tls_version(&mut sheet),
     };
     nothing_before(before, &sheet).then_some(config)
 }
@@ -187,16 +184,4 @@ fn listener((kind, bind): (&'static str, &'static str), sheet: &mut Sheet<'_>) -
     }
     port_in_use(kind, port, sheet);
     SocketAddr::new(address(bind, sheet), port)
-}
-
-/// A number that must be more than 0.
-fn positive(flag: &'static str, sheet: &mut Sheet<'_>) -> u32 {
-    let number = sheet.number(flag).unwrap_or(1);
-    if number <= 0 {
-        let given: Option<Given> = sheet.given(flag);
-        let problem =
-            given.map_or_else(String::new, |given| format!("{} must be greater than 0", given.text));
-        refuse(flag, &problem, "1 or more", sheet);
-    }
-    u32::try_from(number).unwrap_or(1)
 }

@@ -25,7 +25,6 @@ pub(super) const SERVER: &[Section] = &[
             ("cluster-key", File, 9, NOW),
             ("enable-lease-controller", Bool, 31_000, NOW),
             ("frontend-keepalive-time", Duration, 20, NOW),
-            ("graceful-shutdown-timeout", Duration, 35_000, NOW),
             ("health-bind-address", Text, 33, NOW),
             ("health-port", Port, 9, NOW),
             ("keepalive-time", Duration, 14, NOW),
@@ -41,9 +40,7 @@ pub(super) const SERVER: &[Section] = &[
             ("server-id", Text, 9, NOW),
             ("server-key", File, 9, NOW),
             ("server-port", Port, 9, NOW),
-            ("tls-min-version", One(TLS_VERSIONS), 35_000, NOW),
             ("uds-name", File, 9, NOW),
-            ("xfr-channel-size", Int, 31_000, NOW),
         ],
     },
     Section {
@@ -57,12 +54,17 @@ pub(super) const SERVER: &[Section] = &[
     Section {
         effect: Effect::None,
         rows: &[
-            // TLS 1.3 everywhere: its suites are not the flag's to choose.
+            // TLS 1.3 everywhere: neither it nor its suites are the flags' to choose.
             ("cipher-suites", List, 26, NOW),
             ("delete-existing-uds-file", Bool, 11, NOW),
+            // What is open at the end of a run is cut with it.
+            ("graceful-shutdown-timeout", Duration, 35_000, NOW),
             ("kube-api-content-type", Text, 31_000, NOW),
             ("kubeconfig-burst", Int, 16, NOW),
             ("kubeconfig-qps", Float, 16, NOW),
+            ("tls-min-version", One(TLS_VERSIONS), 35_000, NOW),
+            // Flow control is HTTP/2's here, connection by connection.
+            ("xfr-channel-size", Int, 31_000, NOW),
             ("warn-on-channel-limit", Bool, 25, NOW),
         ],
     },
@@ -79,7 +81,6 @@ pub(super) const AGENT: &[Section] = &[
             ("agent-id", Text, 4, NOW),
             ("agent-identifiers", Text, 15, NOW),
             ("agent-key", File, 4, NOW),
-            ("alpn-proto", List, 17, NOW),
             ("ca-cert", File, 4, NOW),
             ("count-server-leases", Bool, 31_000, NOW),
             ("health-server-host", Text, 28, NOW),
@@ -97,7 +98,6 @@ pub(super) const AGENT: &[Section] = &[
             ("sync-forever", Bool, 27, NOW),
             ("sync-interval", Duration, 4, NOW),
             ("sync-interval-cap", Duration, 17, NOW),
-            ("xfr-channel-size", Int, 31_000, NOW),
         ],
     },
     Section {
@@ -111,10 +111,13 @@ pub(super) const AGENT: &[Section] = &[
     Section {
         effect: Effect::None,
         rows: &[
+            // It tells connections apart for whoever passes them on.
+            ("alpn-proto", List, 17, NOW),
             ("kube-api-content-type", Text, 31_000, NOW),
             // Reconnecting was the agent's own business until v0.0.11.
             ("reconnect-interval", Duration, 4, 10),
             ("warn-on-channel-limit", Bool, 25, NOW),
+            ("xfr-channel-size", Int, 31_000, NOW),
         ],
     },
 ];

@@ -58,6 +58,8 @@ pub struct ApiserverConfig {
     pub service_node_ports: (u16, u16),
     /// How connections to nodes, pods and services leave.
     pub egress: Egress,
+    /// What the egress selector's file says of them, also where the other end is not in the input. `None`: direct.
+    pub connection: Option<super::EgressConnection>,
     /// `--profiling`. Default true.
     pub profiling: bool,
     /// `--tls-min-version`. Default TLS 1.2 (1.0 before 1.14: never negotiated here).

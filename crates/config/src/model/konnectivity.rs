@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{FileName, FilePair, TlsVersion};
+use super::{FileName, FilePair};
 
 /// All of it: what the egress selection of `cluster` names, and the two programs' flags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,12 +95,6 @@ pub struct KonnectivityServer {
     pub frontend_keepalive_s: u64,
     /// `--backend-dial-timeout`, in seconds: how long an agent may take to open a connection. 0: no limit, the default.
     pub backend_dial_timeout_s: u64,
-    /// `--graceful-shutdown-timeout`, in seconds. 0: what is open is cut, the default.
-    pub graceful_shutdown_timeout_s: u64,
-    /// `--xfr-channel-size`: how many packets may wait for a slow reader. Default 10.
-    pub transfer_size: u32,
-    /// `--tls-min-version`. Default TLS 1.2.
-    pub tls_min_version: TlsVersion,
 }
 
 /// `--mode`.
@@ -197,8 +191,6 @@ pub struct KonnectivityAgent {
     pub client: Option<FilePair>,
     /// `--service-account-token-path`.
     pub token: Option<FileName>,
-    /// `--alpn-proto`.
-    pub alpn: Vec<String>,
     /// `--agent-id`, with [`PLACEHOLDERS`]. `None`: a random one.
     pub id: Option<String>,
     /// `--agent-identifiers`, with [`PLACEHOLDERS`]: which addresses it says it leads to, as a query string.
@@ -223,8 +215,6 @@ pub struct KonnectivityAgent {
     pub health: SocketAddr,
     /// `--admin-bind-address` and `--admin-server-port`: plain HTTP. Default 127.0.0.1:8094.
     pub admin: SocketAddr,
-    /// `--xfr-channel-size`. Default 150.
-    pub transfer_size: u32,
 }
 
 /// The pods that agents are.
@@ -240,4 +230,13 @@ pub struct AgentPod {
     pub host_network: bool,
     /// `spec` of the pods as it was written, with the agent's container alone.
     pub spec: serde_json::Value,
+}
+
+impl AgentPod {
+    /// The pods' service account.
+    #[must_use]
+    pub fn service_account(&self) -> &str {
+        let name = self.spec["serviceAccountName"].as_str().or_else(|| self.spec["serviceAccount"].as_str());
+        name.filter(|name| !name.is_empty()).unwrap_or("default")
+    }
 }

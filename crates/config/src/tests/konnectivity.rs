@@ -54,13 +54,13 @@ fn the_documented_set_up_is_read_as_it_is_meant() {
     };
     assert_eq!(server.authentication, token);
     assert_eq!(server.strategies, [ProxyStrategy::Default]);
-    assert_eq!((server.keepalive_s, server.transfer_size, server.count), (3600, 10, 1));
+    assert_eq!((server.keepalive_s, server.backend_dial_timeout_s, server.count), (3600, 0, 1));
     assert_eq!((agent.server_host.as_str(), agent.server_port), ("192.0.2.10", 8132));
     assert_eq!(
         agent.token.as_ref().map(FileName::as_str).map(|name| &name[..24]),
         Some("/var/run/secrets/tokens/")
     );
-    assert_eq!((agent.sync_interval_s, agent.sync_interval_cap_s, agent.transfer_size), (1, 10, 150));
+    assert_eq!((agent.sync_interval_s, agent.sync_interval_cap_s), (1, 10));
     let pod = agent.pod.as_ref().expect("they run in pods");
     assert_eq!((pod.namespace.as_str(), pod.replicas, pod.host_network), ("kube-system", None, false));
     assert_eq!(pod.spec["containers"].as_array().map(Vec::len), Some(1));
