@@ -46,11 +46,15 @@ pub enum GrpcError {
 
 /// A message with its prefix.
 pub fn frame(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len()).expect("our own messages are short");
-    let mut out = BytesMut::with_capacity(PREFIX_BYTES + message.len());
-    out.put_u8(0);
-    out.put_u32(length);
-    out.put_slice(message);
+    framed(|out| out.put_slice(message))
+}
+
+/// A message with its prefix, written in place.
+pub(crate) fn framed(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut out = BytesMut::zeroed(PREFIX_BYTES);
+    write(&mut out);
+    let length = u32::try_from(out.len() - PREFIX_BYTES).expect("our own messages are short");
+    out[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
     out.freeze()
 }
 

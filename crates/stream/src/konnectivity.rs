@@ -123,7 +123,7 @@ impl Packet {
 
     /// The message with gRPC's prefix.
     pub fn frame(&self) -> Bytes {
-        crate::grpc::frame(&self.encode())
+        crate::grpc::framed(|out| wire::encode_after(out, self))
     }
 
     /// A packet of bytes.

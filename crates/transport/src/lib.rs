@@ -5,6 +5,7 @@
 //! for the crates above; so is who may do what. [`danger`] holds what attackers are built from.
 
 mod adapter;
+mod bare;
 pub mod body;
 mod connection;
 pub mod danger;
@@ -21,7 +22,7 @@ pub use body::{Body, BodyError, BoxError, collect};
 pub use connection::{HttpConnection, HttpError};
 pub use server::{Handler, PeerInfo, Server};
 pub use tls::{HANDSHAKE_TIMEOUT, Secured, TlsClient, TlsError, TlsServer};
-pub use upgrade::{Upgraded, Upgrading};
+pub use upgrade::{Rewound, Upgraded, Upgrading};
 
 /// An HTTP request.
 pub type Request = http::Request<Body>;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 mod rewound;
 
-use rewound::Rewound;
+pub use rewound::Rewound;
 
 /// How long it may take from the answer to the stream.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,8 +6,13 @@
 //! an agent share one gRPC call.
 
 mod agent;
+mod call;
+mod channels;
 pub mod danger;
 mod egress;
+mod metrics;
+mod pages;
+mod relay;
 mod server;
 
 pub use agent::{KonnectivityAgent, KonnectivityAgentConfig};
@@ -34,3 +39,6 @@ pub const AGENT_ADMIN_PORT: u16 = 8094;
 pub const SERVER_ADMIN_PORT: u16 = 8095;
 /// After so much silence the other end is pinged (`--keepalive-time`, `--frontend-keepalive-time`).
 pub const KEEPALIVE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The protobuf messages, as `client.proto` has them.
 
 use super::{Packet, PacketError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
 
 const DIAL_REQ: i32 = 0;
@@ -149,6 +149,17 @@ pub(super) fn decode(message: Bytes) -> Result<Packet, PacketError> {
 }
 
 pub(super) fn encode(packet: &Packet) -> Vec<u8> {
+    envelope(packet).encode_to_vec()
+}
+
+/// The message after `before`, in one piece.
+pub(super) fn encode_after(before: &mut BytesMut, packet: &Packet) {
+    let envelope = envelope(packet);
+    before.reserve(envelope.encoded_len());
+    envelope.encode(before).expect("a BytesMut grows");
+}
+
+fn envelope(packet: &Packet) -> Envelope {
     let (kind, payload) = match packet.clone() {
         Packet::DialRequest { protocol, address, random } => {
             (DIAL_REQ, Some(Payload::DialRequest(DialRequest { protocol, address, random })))
@@ -171,5 +182,5 @@ pub(super) fn encode(packet: &Packet) -> Vec<u8> {
         Packet::Eof { connect_id } => (EOF, Some(Payload::Eof(OfConnection { connect_id }))),
         Packet::Unknown(kind) => (kind, None),
     };
-    Envelope { kind, payload }.encode_to_vec()
+    Envelope { kind, payload }
 }

@@ -8,14 +8,21 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives `read` first: HTTP reads more than a head where more has come.
-pub(super) struct Rewound {
+pub struct Rewound {
     read: Bytes,
     stream: BoxedStream,
 }
 
 impl Rewound {
-    pub(super) fn new(read: Bytes, stream: BoxedStream) -> Self {
+    /// A stream that gives `read` first.
+    pub fn new(read: Bytes, stream: BoxedStream) -> Self {
         Self { read, stream }
+    }
+}
+
+impl std::fmt::Debug for Rewound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rewound({} bytes)", self.read.len())
     }
 }
 

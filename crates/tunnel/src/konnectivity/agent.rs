@@ -1,10 +1,22 @@
-//! Konnectivity's agent.
+//! Konnectivity's agent: connects to every server, and dials what they ask for.
 
-use ravelin_host::HostRef;
+mod endpoint;
+pub(super) mod session;
+mod sync;
+
+use super::metrics::{self, Metrics};
+use super::pages::{self, Pages};
+pub(super) use endpoint::Reach;
+use ravelin_host::{HostRef, Task};
 use ravelin_pki::{Identity, ServerTrust};
 use ravelin_stream::konnectivity::AgentIdentifiers;
+use ravelin_transport::metrics::Family;
+pub(super) use session::Session;
+use session::SessionHandle;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What an agent is told.
@@ -66,24 +78,93 @@ impl KonnectivityAgentConfig {
 }
 
 /// A running agent; its connections end when this is dropped.
-#[derive(Debug)]
-pub struct KonnectivityAgent(());
+pub struct KonnectivityAgent {
+    shared: Arc<Shared>,
+    _tasks: Vec<Task>,
+}
+
+impl std::fmt::Debug for KonnectivityAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KonnectivityAgent({}, {} servers)", self.shared.config.agent_id, self.connected())
+    }
+}
 
 impl KonnectivityAgent {
     /// Starts connecting.
     ///
     /// # Errors
     /// As `bind(2)`, of its ports for health and metrics.
-    pub async fn start(_host: HostRef, _config: KonnectivityAgentConfig) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub async fn start(host: HostRef, config: KonnectivityAgentConfig) -> io::Result<Self> {
+        let metrics = Arc::new(Metrics::new("konnectivity_network_proxy_agent", metrics::AGENT));
+        let ports = (config.health, config.admin);
+        let shared = Arc::new(Shared {
+            host: Arc::clone(&host),
+            config,
+            metrics: Arc::clone(&metrics),
+            servers: Mutex::default(),
+        });
+        let ready = {
+            let shared = Arc::clone(&shared);
+            move || match shared.servers().sessions.is_empty() {
+                false => Ok(()),
+                true => Err("no servers connected".to_owned()),
+            }
+        };
+        let pages = Arc::new(Pages::new(metrics, Box::new(ready)));
+        let mut tasks = pages::serve(&host, &pages, ports).await?;
+        tasks.push(host.spawn("konnectivity.agent", Box::pin(sync::run(Arc::clone(&shared)))));
+        Ok(Self { shared, _tasks: tasks })
     }
 
     /// Tells all servers that it is about to stop (`DRAIN`), as the original does at SIGTERM. What is
     /// open goes on; new dials go to other agents.
-    pub fn drain(&self) {}
+    pub fn drain(&self) {
+        let mut servers = self.shared.servers();
+        servers.draining = true;
+        for session in servers.sessions.values() {
+            session.drain();
+        }
+    }
 
     /// How many servers it is connected to.
     pub fn connected(&self) -> usize {
-        0
+        self.shared.servers().sessions.len()
+    }
+
+    /// What it shows at `/metrics`.
+    pub fn metrics(&self) -> Vec<Family> {
+        self.shared.metrics.families()
+    }
+}
+
+impl Drop for KonnectivityAgent {
+    fn drop(&mut self) {
+        // The tasks of sessions hold what holds them.
+        let sessions = std::mem::take(&mut self.shared.servers().sessions);
+        drop(sessions);
+    }
+}
+
+/// What all parts of an agent share.
+struct Shared {
+    host: HostRef,
+    config: KonnectivityAgentConfig,
+    metrics: Arc<Metrics>,
+    servers: Mutex<Servers>,
+}
+
+/// The servers that it is connected to.
+#[derive(Default)]
+struct Servers {
+    /// By the identifier that the server gave.
+    sessions: BTreeMap<String, SessionHandle>,
+    /// How many there are, as the last one said.
+    told: u32,
+    draining: bool,
+}
+
+impl Shared {
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,23 @@
 //! What attackers need: an agent that is none, and a frontend that asks for anything.
 
-use ravelin_host::{BoxedStream, HostRef};
+use super::KEEPALIVE;
+use super::agent::{Reach, Session, session};
+use super::egress::{connect, grpc};
+use super::metrics::{self, Metrics};
+use ravelin_host::{BoxedStream, HostRef, Task};
 use ravelin_stream::konnectivity::AgentIdentifiers;
-use ravelin_transport::egress::EgressError;
+use ravelin_transport::egress::{DIAL_TIMEOUT, EgressError};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a server may take to answer somebody who wants to be an agent.
+const POSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often an impostor looks whether its connection lives.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Connections that wait to be taken; more are refused.
+const MAX_WAITING: usize = 64;
 
 /// What somebody shows who wants to be taken for an agent.
 #[derive(Clone, Default)]
@@ -47,18 +61,27 @@ impl fmt::Debug for Forward {
 }
 
 /// Somebody whom the server takes for an agent; it stays one until this is dropped.
-#[derive(Debug)]
-pub struct Impostor(());
+pub struct Impostor {
+    server_id: String,
+    forwards: mpsc::Receiver<Forward>,
+    _serving: Task,
+}
+
+impl fmt::Debug for Impostor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Impostor({})", self.server_id)
+    }
+}
 
 impl Impostor {
     /// The `serverID` that the server gave.
     pub fn server_id(&self) -> &str {
-        ""
+        &self.server_id
     }
 
     /// The next connection that the server sends here; `None` once it has ended the call.
     pub async fn next_forward(&mut self) -> Option<Forward> {
-        None
+        self.forwards.recv().await
     }
 }
 
@@ -66,27 +89,45 @@ impl Impostor {
 /// [`ravelin_transport::danger::connect_http2`]) with or without a client certificate.
 ///
 /// # Errors
-/// How the server refused it.
-pub async fn pose(_host: &HostRef, _stream: BoxedStream, _pose: &Pose) -> Result<Impostor, AgentRefused> {
-    Err(AgentRefused { reason: "not yet".to_owned() })
+/// How the server refused it, or that it did not answer within 30 s.
+pub async fn pose(host: &HostRef, stream: BoxedStream, pose: &Pose) -> Result<Impostor, AgentRefused> {
+    let metrics = Arc::new(Metrics::new("impostor", metrics::AGENT));
+    let said = session::Pose {
+        agent_id: pose.agent_id.clone(),
+        identifiers: pose.identifiers.encode(),
+        token: pose.token.clone(),
+    };
+    let opening = session::open(host, stream, &said, (&metrics, KEEPALIVE));
+    let refused = |reason: String| AgentRefused { reason };
+    let opened = match tokio::time::timeout(POSE_TIMEOUT, opening).await {
+        Ok(opened) => opened.map_err(|status| refused(status.to_string()))?,
+        Err(_) => return Err(refused("timed out".to_owned())),
+    };
+    let server_id = opened.server_id.clone();
+    let (taker, forwards) = mpsc::channel(MAX_WAITING);
+    let session = Session::new(host, &opened, Reach::Trap(taker), &metrics);
+    let serving = async move {
+        session.serve(opened, PROBE_INTERVAL).await;
+    };
+    let serving = host.spawn("konnectivity.impostor", Box::pin(serving));
+    Ok(Impostor { server_id, forwards, _serving: serving })
 }
 
 /// Asks a frontend over a stream (TLS or not) for a connection, by HTTP `CONNECT`.
 ///
 /// # Errors
 /// As `KonnectivityEgress::dial`.
-pub async fn connect(
-    _host: &HostRef,
-    _stream: BoxedStream,
-    _target: &str,
-) -> Result<BoxedStream, EgressError> {
-    Err(EgressError::Unavailable("not yet".to_owned()))
+pub async fn connect(stream: BoxedStream, target: &str) -> Result<BoxedStream, EgressError> {
+    let asking = connect::connect(stream, target, "the frontend");
+    tokio::time::timeout(DIAL_TIMEOUT, asking).await.unwrap_or(Err(EgressError::Timeout))
 }
 
 /// Asks a frontend over a stream (TLS with ALPN `h2`, or not) for a connection, by gRPC (`DIAL_REQ`).
 ///
 /// # Errors
 /// As `KonnectivityEgress::dial`.
-pub async fn dial(_host: &HostRef, _stream: BoxedStream, _target: &str) -> Result<BoxedStream, EgressError> {
-    Err(EgressError::Unavailable("not yet".to_owned()))
+pub async fn dial(host: &HostRef, stream: BoxedStream, target: &str) -> Result<BoxedStream, EgressError> {
+    let metrics = Arc::new(Metrics::new("intruder", metrics::CLIENT));
+    let asking = grpc::dial(host, stream, target, &metrics);
+    tokio::time::timeout(DIAL_TIMEOUT, asking).await.unwrap_or(Err(EgressError::Timeout))
 }

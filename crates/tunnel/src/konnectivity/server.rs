@@ -1,10 +1,25 @@
-//! Konnectivity's server.
+//! Konnectivity's server: agents on one side, apiservers on the other.
 
+mod agents;
+mod authentication;
+mod backend;
+mod backends;
+mod connect;
+mod frontends;
+mod proxy;
+
+use super::metrics::{self, Metrics};
+use super::pages::{self, Pages};
+pub(super) use agents::window;
+use backend::Backend;
+use backends::{Backends, NoAgent};
 use ravelin_client::Client;
-use ravelin_host::HostRef;
+use ravelin_host::{HostRef, Task, field};
 use ravelin_pki::{Identity, TrustAnchors};
+use ravelin_transport::metrics::Family;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a server is told.
@@ -143,15 +158,98 @@ impl Strategy {
 }
 
 /// A running server; everything ends when this is dropped.
-#[derive(Debug)]
-pub struct KonnectivityServer(());
+pub struct KonnectivityServer {
+    shared: Arc<Shared>,
+    _tasks: Vec<Task>,
+}
+
+impl std::fmt::Debug for KonnectivityServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KonnectivityServer({}, {} agents)", self.shared.server_id, self.agents().len())
+    }
+}
+
+/// What all parts of a server share.
+struct Shared {
+    host: HostRef,
+    server_id: String,
+    server_count: u32,
+    backend_dial_timeout: Option<Duration>,
+    backends: Backends,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// The agent for a dial.
+    fn choose(&self, address: &str) -> Result<Arc<Backend>, NoAgent> {
+        let mut entropy = self.host.entropy("konnectivity.choice");
+        let chosen = self.backends.choose(address, |bound| entropy.below(bound));
+        if chosen.is_err() {
+            self.failed_dial("no_agent");
+            self.observe_dial(address, "", Some(&NoAgent));
+        }
+        chosen
+    }
+
+    /// Names a dial to an agent, as Go's `rand.Int63`.
+    fn random(&self) -> i64 {
+        i64::try_from(self.host.entropy("konnectivity.dial").number() >> 1).unwrap_or(i64::MAX)
+    }
+
+    fn failed_dial(&self, reason: &str) {
+        self.metrics.add("dial_failure_count", &[("reason", reason)], 1);
+    }
+
+    fn observe_dial(&self, address: &str, agent: &str, failure: Option<&dyn std::fmt::Display>) {
+        let outcome = failure.map_or("open".to_owned(), ToString::to_string);
+        let fields = [field("to", address), field("agent", agent), field("outcome", outcome)];
+        self.host.observe("konnectivity.dial", &fields);
+    }
+}
 
 impl KonnectivityServer {
     /// Starts listening.
     ///
     /// # Errors
     /// As `bind(2)`, of any of its addresses.
-    pub async fn start(_host: HostRef, _config: KonnectivityServerConfig) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+    pub async fn start(host: HostRef, config: KonnectivityServerConfig) -> io::Result<Self> {
+        let metrics = Arc::new(Metrics::new("konnectivity_network_proxy_server", metrics::SERVER));
+        let shared = Arc::new(Shared {
+            host: Arc::clone(&host),
+            server_id: config.server_id,
+            server_count: config.server_count,
+            backend_dial_timeout: config.backend_dial_timeout,
+            backends: Backends::new(config.strategies, Arc::clone(&metrics)),
+            metrics: Arc::clone(&metrics),
+        });
+        let mut tasks = vec![
+            frontends::listen(&shared, config.frontend, config.frontend_keepalive).await?,
+            agents::listen(&shared, config.agents, config.keepalive).await?,
+        ];
+        let ready = {
+            let shared = Arc::clone(&shared);
+            move || match shared.backends.is_ready() {
+                true => Ok(()),
+                false => Err("no connection to any proxy agent".to_owned()),
+            }
+        };
+        let pages = Arc::new(Pages::new(metrics, Box::new(ready)));
+        tasks.extend(pages::serve(&host, &pages, (config.health, config.admin)).await?);
+        Ok(Self { shared, _tasks: tasks })
+    }
+
+    /// The identifiers of the agents that are connected, in the order in which they came.
+    pub fn agents(&self) -> Vec<String> {
+        self.shared.backends.agents()
+    }
+
+    /// How many connections are open through it.
+    pub fn established(&self) -> usize {
+        self.shared.backends.established()
+    }
+
+    /// What it shows at `/metrics`.
+    pub fn metrics(&self) -> Vec<Family> {
+        self.shared.metrics.families()
     }
 }
