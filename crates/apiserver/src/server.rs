@@ -5,7 +5,6 @@ use crate::authorization::{Authorization, Start};
 use crate::config::ApiserverConfig;
 use crate::impersonate::Modes;
 use crate::proxy::Streams;
-use crate::proxy::spliced::Joined;
 use crate::store::{Reading, Store};
 use crate::token_cache::TokenCache;
 use http::{HeaderMap, Method, Uri};
@@ -29,8 +28,6 @@ pub(crate) struct Server {
     pub(crate) impersonation: Modes,
     /// The streams that are open.
     pub(crate) streams: Streams,
-    /// With a flaw: connections that outlive a refused upgrade.
-    pub(crate) joined: Joined,
     /// Held while addresses are given out.
     allocation: Mutex<()>,
     /// Whom clients' certificates must come from; it may be replaced while the server runs.
@@ -52,7 +49,7 @@ impl Server {
         let token_cache = TokenCache::new(config.token_cache);
         let impersonation = Modes::default();
         let (allocation, client_ca) = (Mutex::new(()), RwLock::new(config.client_ca.clone()));
-        let (streams, joined) = (Streams::default(), Joined::default());
+        let streams = Streams::default();
         Self {
             host,
             config,
@@ -62,7 +59,6 @@ impl Server {
             authorization,
             impersonation,
             streams,
-            joined,
             allocation,
             client_ca,
         }

@@ -63,7 +63,8 @@ mod tests {
     use super::*;
 
     fn offering(protocols: &str) -> HeaderMap {
-        let pairs = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-protocol", protocols)];
+        let pairs =
+            [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-protocol", protocols)];
         let pair = |(name, value): (&'static str, &str)| {
             (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         };

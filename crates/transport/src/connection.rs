@@ -122,15 +122,6 @@ impl HttpConnection {
         upgrade::switched(self.send(request).await?).await
     }
 
-    /// As [`HttpConnection::upgrade`], on a connection that can be used further where it was refused:
-    /// what CVE-2018-1002105 is made of.
-    ///
-    /// # Errors
-    /// As [`HttpError`] says.
-    pub async fn danger_try_upgrade(&mut self, request: Request) -> Result<Upgraded, HttpError> {
-        upgrade::switched(self.send(request).await?).await
-    }
-
     /// Sends a request and waits for the head of its response. There is no deadline here: the
     /// caller knows how long an answer may take.
     ///

@@ -4,6 +4,8 @@ use crate::{Secured, TlsClient, TlsError, TlsServer};
 use ravelin_host::{BoxedStream, Connection, HostRef};
 use ravelin_pki::{Identity, ServerTrust};
 
+pub use crate::bare::danger_unannounced as unannounced;
+
 /// How a victim ended a handshake with an attacker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{alert}")]
@@ -32,6 +34,19 @@ impl From<TlsError> for Alerted {
 /// How the client refused.
 pub async fn accept(host: &HostRef, identity: Identity, connection: Connection) -> Result<Secured, Alerted> {
     let server = TlsServer::new(identity).with_client_certificates();
+    Ok(server.shake_hands(host, connection).await?)
+}
+
+/// As [`accept`], for HTTP/2.
+///
+/// # Errors
+/// How the client refused.
+pub async fn accept_http2(
+    host: &HostRef,
+    identity: Identity,
+    connection: Connection,
+) -> Result<Secured, Alerted> {
+    let server = TlsServer::new(identity).with_client_certificates().with_http2();
     Ok(server.shake_hands(host, connection).await?)
 }
 

@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server, with or without TLS.
 
 use crate::adapter::{Io, TokioTimer};
+use crate::bare::Bare;
 use crate::spaced::Spaced;
 use crate::{Request, Response, TlsServer};
 use async_trait::async_trait;
@@ -120,10 +121,13 @@ impl Served {
                 Err(_) => return,
             },
         };
-        let stream = if self.host.flaws().has(Flaw::ServersAcceptSpacedHeaderNames) {
-            Box::new(Spaced::new(stream))
-        } else {
-            stream
+        let stream = match self.host.flaws().has(Flaw::ServersAcceptSpacedHeaderNames) {
+            true => Box::new(Spaced::new(stream)),
+            false => stream,
+        };
+        let stream = match self.host.flaws().has(Flaw::ApiserverSplicesRefusedUpgrades) {
+            true => Box::new(Bare::new(stream)),
+            false => stream,
         };
         let service = service_fn(|request| self.answer(request, &peer));
         let result = Builder::new()

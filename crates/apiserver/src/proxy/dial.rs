@@ -26,22 +26,9 @@ pub(super) enum Unanswered {
     Broken(Failure),
 }
 
-/// A connection that speaks HTTP with a target, with the flaw that needs one.
-pub(super) async fn connection(server: &Server, target: &Target) -> Result<HttpConnection, Unanswered> {
-    let Opened { stream, name } = open(server, target).await.map_err(Unanswered::Undialled)?;
-    let opened = HttpConnection::open(&server.host, stream).await;
-    opened.map_err(|error| Unanswered::Broken(Failure::exchange(&error, name)))
-}
-
-/// Asks for an upgrade on a connection that is kept where it is refused.
-pub(super) async fn danger_try_upgrade(
-    connection: &mut HttpConnection,
-    request: Request,
-) -> Result<Upgraded, Unanswered> {
-    tokio::time::timeout(ANSWER_DEADLINE, connection.danger_try_upgrade(request))
-        .await
-        .map_err(|_| Unanswered::Broken(Failure::new("net/http: timeout awaiting response headers")))?
-        .map_err(|error| Unanswered::Broken(Failure::exchange(&error, "")))
+/// A connection with a target on which nothing was said yet, for the flaw that needs one.
+pub(super) async fn danger_connection(server: &Server, target: &Target) -> Result<BoxedStream, Unanswered> {
+    open(server, target).await.map(|opened| opened.stream).map_err(Unanswered::Undialled)
 }
 
 /// Opens and secures a connection to a target.

@@ -151,7 +151,9 @@ async fn send_all(socket: WebSocket, mut body: Body, pieces: Pieces) -> Passed {
     let (mut sender, mut receiver) = socket.into_split();
     let mut passed = Passed::default();
     let sending = async {
-        if matches!(pieces, Pieces::Log | Pieces::EncodedLog) && sender.send(pieces.kind(), b"").await.is_err() {
+        if matches!(pieces, Pieces::Log | Pieces::EncodedLog)
+            && sender.send(pieces.kind(), b"").await.is_err()
+        {
             return;
         }
         while let Some(frame) = body.frame().await {

@@ -15,7 +15,7 @@ mod messages;
 mod redirect;
 mod running;
 mod splice;
-pub(crate) mod spliced;
+mod spliced;
 mod stream_options;
 mod streams;
 mod target;

@@ -1,63 +1,60 @@
-//! The flaw of CVE-2018-1002105, and nothing that is used without it: a connection to a backend whose
-//! upgrade was refused stays joined with the client's. What the client sends next on its own goes to
-//! the backend, with the server's credentials, and no request of it is authorized or written down.
+//! The flaw of CVE-2018-1002105, and nothing that is used without it: a request for an upgrade is
+//! written to the backend, and the connections are joined before anybody looked at the answer
+//! (`UpgradeAwareHandler.tryUpgrade` of `apimachinery/pkg/util/proxy/upgradeaware.go` up to 1.12).
+//! What the client sends next on its own goes to the backend, with the server's credentials, and no
+//! request of it is authorized or written down.
 
 use super::dial;
-use super::splice::{Onward, Way, switched, unreached};
+use super::join::{Passed, join};
+use super::running::Tale;
+use super::splice::{Onward, Way, unreached};
+use crate::audit::StreamEnd;
 use crate::server::{Asked, Server};
+use http::header::HOST;
 use ravelin_api::Status;
-use ravelin_host::Endpoint;
-use ravelin_transport::{HttpConnection, Request, Response, Upgraded};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Mutex as AsyncMutex;
+use ravelin_transport::{Response, danger};
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
 
-/// The most clients that are joined so; the next take the place of others.
-const MAX_JOINED: usize = 64;
-
-/// Connections to backends, by the client's end of the connection that each is joined with.
-#[derive(Default)]
-pub(crate) struct Joined(Mutex<BTreeMap<Endpoint, Arc<AsyncMutex<HttpConnection>>>>);
-
-impl Joined {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Endpoint, Arc<AsyncMutex<HttpConnection>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Is this client joined with a backend?
-    pub(crate) fn has(&self, client: &Endpoint) -> bool {
-        self.lock().contains_key(client)
-    }
-}
-
-/// Passes an upgrade on. If it is refused, the connections stay joined.
+/// Passes an upgrade on, and whatever comes after it.
 pub(super) async fn begin(
     server: &Arc<Server>,
     (user, mut asked): (&str, Asked),
     (way, onward): (Way, Onward),
 ) -> Result<Response, Status> {
-    let connection = dial::connection(server, &way.target).await;
-    let mut connection = connection.map_err(|unanswered| unreached(&unanswered))?;
-    let upgraded = dial::danger_try_upgrade(&mut connection, onward.request()?).await;
-    match upgraded.map_err(|unanswered| unreached(&unanswered))? {
-        Upgraded::Switched { head, stream } => switched(server, user, &mut asked, (head, stream)),
-        Upgraded::Refused(answer) => {
-            let mut joined = server.joined.lock();
-            if joined.len() >= MAX_JOINED {
-                joined.pop_first();
-            }
-            joined.insert(asked.peer, Arc::new(AsyncMutex::new(connection)));
-            Ok(answer)
-        }
-    }
+    let Some(pending) = asked.upgrading.take() else {
+        return Err(Status::bad_request("Upgrade request required"));
+    };
+    let backend = dial::danger_connection(server, &way.target).await;
+    let mut backend = backend.map_err(|unanswered| unreached(&unanswered))?;
+    let end = StreamEnd::default();
+    let tale = Tale::begin(&server.host, (user, &asked.info.path), "nothing that was agreed", end.clone());
+    let request = written(&onward);
+    let joined = async move {
+        let passed = match (backend.write_all(&request).await, pending.stream().await) {
+            (Ok(()), Ok(client)) => join(client, backend).await,
+            _ => Passed::default(),
+        };
+        tale.end(&passed);
+    };
+    server.streams.run(&server.host, Box::pin(joined))?;
+    let mut answer = danger::unannounced();
+    answer.extensions_mut().insert(end);
+    Ok(answer)
 }
 
-/// What comes on a client's connection that is joined with a backend's goes there as it is.
-pub(crate) async fn pass_on(server: &Server, client: &Endpoint, request: Request) -> Option<Response> {
-    let connection = server.joined.lock().get(client).cloned()?;
-    let answer = connection.lock().await.send(request).await;
-    if answer.is_err() {
-        server.joined.lock().remove(client);
+/// A request's bytes.
+fn written(onward: &Onward) -> Vec<u8> {
+    let mut bytes = format!("{} {} HTTP/1.1\r\n", onward.method, onward.path).into_bytes();
+    if !onward.headers.contains_key(HOST) {
+        bytes.extend_from_slice(b"Host: \r\n");
     }
-    answer.ok()
+    for (name, value) in &onward.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }

@@ -138,9 +138,8 @@ async fn a_browser_proves_itself_by_a_subprotocol_that_no_kubelet_sees() {
     stage.given(json!({"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1",
         "metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": "x"},
         "subjects": [{"kind": "User", "name": "bob"}]}));
-    let named = |token: &str| {
-        format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token))
-    };
+    let named =
+        |token: &str| format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
     let (good, bad, page) = (named("stat1c"), named("other"), Some("https://page.example"));
     let upgraded = stage.browse((&As::Nobody, WATCH), &["x", &good], page).await;
     let Upgraded::Switched { head, .. } = upgraded else { panic!("{upgraded:?}") };
