@@ -17,14 +17,8 @@ use ravelin_tunnel::konnectivity::danger::{Impostor, Pose, pose};
 use std::net::{IpAddr, SocketAddr};
 use tokio::time::timeout;
 
-/// What a server that asks agents who they are keeps from whoever is none.
-const AIMS: &[Property] = &[
-    Property::RequestSecret,
-    Property::ResponseSecret,
-    Property::ResponseAuthentic,
-    Property::RequestAuthentic,
-    Property::AccessControlled,
-];
+/// As how many agents it connects: each draws its share of connections.
+const AGENTS: usize = 8;
 
 /// What is shown to a server.
 struct Shown {
@@ -34,64 +28,74 @@ struct Shown {
     token: Option<String>,
 }
 
-/// Becomes an agent of every server that takes it for one.
-pub async fn join(notes: &Notes<'_>, target: &Target) -> Vec<(SocketAddr, Impostor)> {
+/// Becomes several agents of every server that takes it for one. `aims` is what a server keeps from it
+/// that asks agents who they are.
+pub async fn join(notes: &Notes<'_>, target: &Target, aims: &[Property]) -> Vec<(SocketAddr, Impostor)> {
     let Transport::Konnectivity(tunnel) = &target.transport else { return Vec::new() };
     let mut taken = Vec::new();
     for server in &tunnel.servers {
         for shown in everything(notes.field(), tunnel) {
-            if let Some(impostor) = join_as(notes, target, (*server, &shown)).await {
-                taken.push((*server, impostor));
-                break;
+            let door = Door { server: *server, shown: &shown, aims };
+            let Some(first) = door.join(notes, target, 1).await else { continue };
+            taken.push((*server, first));
+            for number in 2..=AGENTS {
+                taken.extend(door.join(notes, target, number).await.map(|more| (*server, more)));
             }
+            break;
         }
     }
     taken
 }
 
-async fn join_as(
-    notes: &Notes<'_>,
-    target: &Target,
-    (server, shown): (SocketAddr, &Shown),
-) -> Option<Impostor> {
-    let (field, flow) = (notes.field(), notes.field().flow(server));
-    let what = &shown.what;
-    let Ok(connection) = field.connect(server).await else {
-        notes.tell(format!("{flow}: no connection"));
-        AIMS.iter().for_each(|property| notes.out_of_reach(*property));
-        return None;
-    };
-    let name = server.ip().to_string();
-    let secured = danger::connect_http2(field.host(), connection.stream, &name, shown.identity.clone());
-    let stream = match timeout(STEP, secured).await {
-        Ok(Ok(secured)) => secured.stream,
-        Ok(Err(TlsError::PeerRefusedUs { alert })) => {
-            let text = format!("with {what}: the server ended the handshake: {alert}");
-            notes.refused(&flow, Protection::AgentCredential, text, AIMS);
+/// A server, and what is shown to it.
+struct Door<'a> {
+    server: SocketAddr,
+    shown: &'a Shown,
+    aims: &'a [Property],
+}
+
+impl Door<'_> {
+    async fn join(&self, notes: &Notes<'_>, target: &Target, number: usize) -> Option<Impostor> {
+        let Self { server, shown, aims } = *self;
+        let (field, flow) = (notes.field(), notes.field().flow(server));
+        let what = &shown.what;
+        let Ok(connection) = field.connect(server).await else {
+            notes.tell(format!("{flow}: no connection"));
+            aims.iter().for_each(|property| notes.out_of_reach(*property));
             return None;
-        }
-        Ok(Err(_)) | Err(_) => {
-            notes.tell(format!("{flow}: with {what}: no handshake"));
-            return None;
-        }
-    };
-    let claimed = Pose {
-        agent_id: format!("{}-agent", field.host().name()),
-        identifiers: everywhere(target),
-        token: shown.token.clone(),
-    };
-    match timeout(STEP, pose(field.host(), stream, &claimed)).await {
-        Ok(Ok(impostor)) => {
-            notes.tell(format!("{flow}: was taken for an agent with {what}"));
-            Some(impostor)
-        }
-        Ok(Err(refused)) => {
-            notes.refused(&flow, Protection::AgentCredential, format!("with {what}: {refused}"), AIMS);
-            None
-        }
-        Err(_) => {
-            notes.tell(format!("{flow}: with {what}: no answer"));
-            None
+        };
+        let name = server.ip().to_string();
+        let secured = danger::connect_http2(field.host(), connection.stream, &name, shown.identity.clone());
+        let stream = match timeout(STEP, secured).await {
+            Ok(Ok(secured)) => secured.stream,
+            Ok(Err(TlsError::PeerRefusedUs { alert })) => {
+                let text = format!("with {what}: the server ended the handshake: {alert}");
+                notes.refused(&flow, Protection::AgentCredential, text, aims);
+                return None;
+            }
+            Ok(Err(_)) | Err(_) => {
+                notes.tell(format!("{flow}: with {what}: no handshake"));
+                return None;
+            }
+        };
+        let claimed = Pose {
+            agent_id: format!("{}-{number}", field.host().name()),
+            identifiers: everywhere(target),
+            token: shown.token.clone(),
+        };
+        match timeout(STEP, pose(field.host(), stream, &claimed)).await {
+            Ok(Ok(impostor)) => {
+                notes.tell(format!("{flow}: was taken for an agent with {what}"));
+                Some(impostor)
+            }
+            Ok(Err(refused)) => {
+                notes.refused(&flow, Protection::AgentCredential, format!("with {what}: {refused}"), aims);
+                None
+            }
+            Err(_) => {
+                notes.tell(format!("{flow}: with {what}: no answer"));
+                None
+            }
         }
     }
 }

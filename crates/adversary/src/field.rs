@@ -116,13 +116,17 @@ impl Field {
         format!("attacker > {to}")
     }
 
-    /// Ends the path's SSH connections with forged resets, as anybody can who sees their sequence
-    /// numbers; gives the SSH servers whose connections were cut.
-    pub fn cut(&self, target: &Target) -> BTreeSet<SocketAddr> {
-        let Transport::Ssh(nodes) = &target.transport else { return BTreeSet::new() };
+    /// Ends the path's tunnels with forged resets, as anybody can who sees their sequence numbers;
+    /// gives who had opened one, and whose it was.
+    pub fn cut(&self, target: &Target) -> BTreeSet<(IpAddr, SocketAddr)> {
+        let ends = match &target.transport {
+            Transport::Direct => return BTreeSet::new(),
+            Transport::Ssh(nodes) => nodes,
+            Transport::Konnectivity(tunnel) => &tunnel.servers,
+        };
         let (wire, flows) = (self.wire(), self.wire().flows());
-        let tunnels = flows.iter().filter(|flow| nodes.contains(&flow.server) && !flow.by_attacker);
-        tunnels.filter(|flow| wire.reset(flow)).map(|flow| flow.server).collect()
+        let tunnels = flows.iter().filter(|flow| ends.contains(&flow.server) && !flow.by_attacker);
+        tunnels.filter(|flow| wire.reset(flow)).map(|flow| (flow.client.ip(), flow.server)).collect()
     }
 }
 

@@ -56,6 +56,15 @@ pub fn client(field: &Field, target: &Target, issuer: Issuer) -> Identity {
     certify(field, &target.authority, issuer, &profile(field, target.client.clone(), Usage::Client))
 }
 
+/// A certificate for the names of a Konnectivity server, of an authority that bears the genuine one's
+/// name.
+pub fn tunnel_server(field: &Field, tunnel: &Konnectivity) -> Identity {
+    let name = tunnel.names.first().map_or_else(|| "server".to_owned(), ToString::to_string);
+    let mut profile = profile(field, Subject::new(name, &[]), Usage::Server);
+    profile.sans.clone_from(&tunnel.names);
+    certify(field, &tunnel.authority, Issuer::OwnAuthority, &profile)
+}
+
 /// A certificate in the name of a Konnectivity agent.
 pub fn agent(field: &Field, tunnel: &Konnectivity, issuer: Issuer) -> Identity {
     certify(field, &tunnel.authority, issuer, &profile(field, tunnel.agent.clone(), Usage::Client))

@@ -10,15 +10,6 @@ use ravelin_tunnel::danger::{self, Victim};
 use ravelin_tunnel::konnectivity::danger::Impostor;
 use std::net::SocketAddr;
 
-/// What an SSH client that verifies host keys keeps from whoever takes the server's place.
-const HOST_KEY_AIMS: &[Property] = &[
-    Property::RequestSecret,
-    Property::ResponseSecret,
-    Property::ResponseAuthentic,
-    Property::RequestAuthentic,
-    Property::AccessControlled,
-];
-
 /// Somebody who sends connections.
 pub enum Gate {
     /// An SSH client, and the node that it wanted.
@@ -69,7 +60,8 @@ pub struct HostKey {
 }
 
 /// Plays the SSH server to one client.
-pub async fn log_in(notes: &Notes<'_>, shown: HostKey, taken: Intercepted) -> Step {
+/// `aims` is what a client keeps from it that verifies host keys.
+pub async fn log_in(notes: &Notes<'_>, (shown, aims): (HostKey, Vec<Property>), taken: Intercepted) -> Step {
     let flow = format!("{} > {} (the impostor)", taken.source, taken.original);
     match danger::accept(notes.field().host(), taken.stream, &shown.key).await {
         Ok(victim) => {
@@ -78,7 +70,7 @@ pub async fn log_in(notes: &Notes<'_>, shown: HostKey, taken: Intercepted) -> St
             Step::Open(Gate::Ssh(Box::new(victim), taken.original), None)
         }
         Err(refused) => {
-            notes.refused(&flow, Protection::HostKey, refused.to_string(), HOST_KEY_AIMS);
+            notes.refused(&flow, Protection::HostKey, refused.to_string(), &aims);
             Step::Over
         }
     }

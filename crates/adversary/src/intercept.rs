@@ -8,6 +8,7 @@ use crate::target::{Target, Transport};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ravelin_host::{BoxedStream, Connection, Endpoint, Listener};
+use ravelin_oracle::Property;
 use ravelin_sim::{Divert, DivertGuard};
 use ravelin_tunnel::SshKey;
 use std::cell::{Cell, RefCell};
@@ -49,6 +50,7 @@ pub struct Interception<'a> {
 struct Tunnels<'a> {
     /// The host key to show in the place of each SSH server.
     nodes: BTreeMap<SocketAddr, HostKey>,
+    aims: Vec<Property>,
     working: RefCell<FuturesUnordered<LocalBoxFuture<'a, Step>>>,
     ready: RefCell<VecDeque<Intercepted>>,
 }
@@ -57,7 +59,8 @@ impl<'a> Interception<'a> {
     /// Takes the place of the path's servers, and of what stands before them. SSH tunnels that are
     /// open where the attacker is are cut, and opened again towards it. Of a Konnectivity server it
     /// becomes an agent, if that takes it for one.
-    pub async fn start(notes: &'a Notes<'a>, target: &Target) -> Self {
+    /// `aims` is all that this would break if nobody refused.
+    pub async fn start(notes: &'a Notes<'a>, target: &Target, aims: &[Property]) -> Self {
         let (field, mut waiting) = (notes.field(), Self::idle(notes));
         let nodes = match &target.transport {
             Transport::Ssh(nodes) => host_keys(field, nodes),
@@ -68,7 +71,8 @@ impl<'a> Interception<'a> {
         match &target.transport {
             Transport::Direct => {}
             Transport::Ssh(_) => {
-                let tunnels = waiting.tunnels.insert(Tunnels { nodes, ..Tunnels::default() });
+                let tunnels =
+                    waiting.tunnels.insert(Tunnels { nodes, aims: aims.to_vec(), ..Tunnels::default() });
                 let cut = field.cut(target);
                 notes.tell(format!("cut {} SSH connections", cut.len()));
                 wait_for_tunnels(notes, tunnels, cut.len()).await;
@@ -77,7 +81,7 @@ impl<'a> Interception<'a> {
             }
             Transport::Konnectivity(_) => {
                 let tunnels = waiting.tunnels.insert(Tunnels::default());
-                for (server, impostor) in agent::join(notes, target).await {
+                for (server, impostor) in agent::join(notes, target, aims).await {
                     let gate = Gate::Konnectivity(Box::new(impostor), server);
                     tunnels.working.borrow_mut().push(Box::pin(gate.next()));
                 }
@@ -209,7 +213,7 @@ async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
                 // What comes out of a tunnel and goes on over the network.
                 None => tunnels.ready.borrow_mut().push_back(taken),
                 Some(key) => {
-                    let login = log_in(notes, key.clone(), taken);
+                    let login = log_in(notes, (key.clone(), tunnels.aims.clone()), taken);
                     tunnels.working.borrow_mut().push(Box::pin(login));
                 }
             }

@@ -2,6 +2,7 @@
 
 mod anonymous;
 mod another;
+mod between;
 mod capture;
 mod certificate;
 mod certify;
@@ -78,6 +79,9 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
         if attacker.is_on_the_path() || matches!(target.transport, Transport::Konnectivity(_)) {
             tactics.extend(terminations(holdings, target));
         }
+        if attacker.is_on_the_path() && is_plain_in_konnectivity(target) {
+            tactics.push(Box::new(between::BetweenAgentAndServer));
+        }
         tactics.extend(requests(target));
         if is_guarded(target) && !holdings.credentials.is_empty() {
             tactics.extend(own_credentials(holdings, target));
@@ -98,6 +102,11 @@ pub fn tactics(attacker: Attacker, holdings: &Holdings, target: &Target) -> Tact
     }
     assert!(tactics.len() <= most_tactics(attacker) as usize, "every tactic has a slot of its own");
     tactics
+}
+
+/// Can whoever reads inside a Konnectivity tunnel read the path?
+fn is_plain_in_konnectivity(target: &Target) -> bool {
+    matches!(target.transport, Transport::Konnectivity(_)) && target.speaks == Speaks::Http
 }
 
 /// What works at an apiserver only: to be taken for another, and to become another.

@@ -189,6 +189,8 @@ pub enum Transport {
 pub struct Konnectivity {
     /// Where servers await agents.
     pub servers: BTreeSet<SocketAddr>,
+    /// The names that agents verify a server's certificate by.
+    pub names: Vec<San>,
     /// The common name of the authority that agents' certificates come from, to be imitated.
     pub authority: String,
     /// What an agent is called.

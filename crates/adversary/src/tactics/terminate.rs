@@ -69,7 +69,7 @@ impl Tactic for Terminate {
 
     async fn run(&self, field: &Field, target: &Target, probe: Probe<'_>) -> Attempt {
         let notes = Notes::new(field);
-        let interception = Interception::start(&notes, target).await;
+        let interception = Interception::start(&notes, target, &self.reach(target)).await;
         self.serve_during(&notes, target, (&interception, probe)).await;
         drop(interception);
         self.see_who_was_redirected(&notes, target);
@@ -218,6 +218,24 @@ impl Terminate {
                 None
             }
         }
+    }
+
+    /// All that this tactic breaks where nobody refuses it: what a tunnel keeps from whoever is not let
+    /// into it.
+    fn reach(&self, target: &Target) -> Vec<Property> {
+        if self.then != Then::Relay {
+            return self.aims(target);
+        }
+        let mut reach = vec![Property::RequestSecret, Property::ResponseSecret];
+        if target.server == ServerKind::Workload {
+            reach.extend([Property::ResponseAuthentic, Property::RequestAuthentic]);
+            return reach;
+        }
+        reach.push(Property::AccessControlled);
+        if matches!(target.proof, ClientProof::Nothing) {
+            reach.push(Property::RequestAuthentic);
+        }
+        reach
     }
 
     /// What a client that verifies its server's certificate keeps from this tactic.
