@@ -1,6 +1,8 @@
 //! The apiservers of a cluster, over one store.
 
 use crate::cluster::{Cluster, Facts};
+use crate::konnectivity::TunnelServer;
+use crate::layout::Place;
 use crate::settings::{self, ApiserverParts};
 use crate::start::Setup;
 use async_trait::async_trait;
@@ -11,7 +13,8 @@ use ravelin_controllers::{KubernetesService, KubernetesServiceConfig};
 use ravelin_host::{BoxedStream, HostRef, Task};
 use ravelin_pki::{KeyPair, PublicKey};
 use ravelin_transport::egress::{Destination, Direct, Egress, EgressError};
-use ravelin_tunnel::{HostKeyPolicy, SSH_PORT, SshConfig, SshKey, SshTunneler, UnknownNode};
+use ravelin_tunnel::SshTunneler;
+use ravelin_tunnel::konnectivity::KonnectivityEgress;
 use std::cell::{Ref, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +31,8 @@ struct Server {
     /// What it says of itself in the `kubernetes` service.
     service: KubernetesServiceConfig,
     running: Option<(Running, Task)>,
+    /// The tunnel server beside it, which goes on where the apiserver stops.
+    tunnels: Option<TunnelServer>,
 }
 
 impl Server {
@@ -35,6 +40,9 @@ impl Server {
         let started = Apiserver::start_with(self.host.clone(), self.config.clone(), Arc::clone(store));
         let running = started.await?;
         self.running = Some((running, KubernetesService::start(self.host.clone(), self.service.clone())));
+        if let Some(tunnels) = &mut self.tunnels {
+            tunnels.start(&self.host).await;
+        }
         Ok(())
     }
 }
@@ -78,12 +86,15 @@ impl Cluster {
             .get(number)
             .map(|server| (server.host.clone(), server.config.clone(), server.service.clone()));
         let (host, config, service) = found.ok_or("there is no such apiserver")?;
-        let mut server = Server { host, config, service, running: None };
-        server.start(&self.store()).await.map_err(|error| error.to_string())?;
+        // What its machine lost, if it crashed, comes back with it.
+        let tunnels =
+            self.apiservers.servers.borrow_mut().get_mut(number).and_then(|known| known.tunnels.take());
+        let mut server = Server { host, config, service, running: None, tunnels };
+        let started = server.start(&self.store()).await.map_err(|error| error.to_string());
         if let Some(known) = self.apiservers.servers.borrow_mut().get_mut(number) {
             *known = server;
         }
-        Ok(())
+        started
     }
 }
 
@@ -93,22 +104,19 @@ impl Setup<'_> {
     ///
     /// # Panics
     /// Where one cannot start on its own machine.
-    pub(crate) async fn apiservers(
-        &mut self,
-        facts: &Facts,
-        key: &SshKey,
-    ) -> (Apiservers, Option<Arc<SshTunneler>>) {
+    pub(crate) async fn apiservers(&mut self, facts: &Facts) -> (Apiservers, Option<Arc<SshTunneler>>) {
         let layout = self.layout;
         let hosts = std::iter::once(&self.hosts.control_plane).chain(&self.hosts.further_control_planes);
         let hosts: Vec<HostRef> = hosts.cloned().collect();
         let store = Store::new(hosts[0].clone());
         let (mut servers, mut tunnels) = (Vec::new(), Vec::new());
         for (host, place) in hosts.into_iter().zip(layout.control_planes()) {
-            let (egress, own_tunnels) = self.egress(&host, key);
+            let (egress, own_tunnels) = self.egress((&host, place));
             tunnels.push(own_tunnels);
             let config = self.apiserver_config(facts, (place.address, egress));
             let service = self.kubernetes_service_of(config.advertise);
-            let mut server = Server { host, config, service, running: None };
+            let tunnels = self.konnectivity_server(&host, place).map(TunnelServer::new);
+            let mut server = Server { host, config, service, running: None, tunnels };
             server.start(&store).await.unwrap_or_else(|error| panic!("{error}"));
             servers.push(server);
         }
@@ -132,35 +140,19 @@ impl Setup<'_> {
     }
 
     /// How an apiserver reaches the cluster.
-    fn egress(&mut self, host: &HostRef, key: &SshKey) -> (Arc<dyn Egress>, Option<Arc<SshTunneler>>) {
+    fn egress(&mut self, (host, place): (&HostRef, &Place)) -> (Arc<dyn Egress>, Option<Arc<SshTunneler>>) {
         match &self.config.apiserver.egress {
             config::Egress::Direct => (Arc::new(Direct(host.clone())), None),
+            config::Egress::Konnectivity(given) => {
+                let egress = self.konnectivity_egress(given, place);
+                (Arc::new(KonnectivityEgress::new(host.clone(), egress)), None)
+            }
             config::Egress::Unmodelled { why } => (Arc::new(Unmodelled(why.clone())), None),
-            config::Egress::SshTunnels { user, verifies_host_keys, .. } => {
-                let host_keys =
-                    if *verifies_host_keys { self.pinned_host_keys() } else { HostKeyPolicy::DangerAny };
-                let ssh = SshConfig {
-                    user: user.clone(),
-                    key: key.clone(),
-                    host_keys,
-                    unknown_node: UnknownNode::DangerRandom,
-                    address_types: vec!["ExternalIP".into(), "InternalIP".into()],
-                    port: SSH_PORT,
-                };
-                let client = self.client("system:apiserver", &["system:masters"]);
-                let tunnels = SshTunneler::start(host.clone(), ssh, client);
+            config::Egress::SshTunnels { .. } => {
+                let tunnels = self.tunneler(host).expect("what tunnels need was made before");
                 (Arc::clone(&tunnels) as Arc<dyn Egress>, Some(tunnels))
             }
         }
-    }
-
-    /// Makes the nodes' host keys before the nodes start, so that the tunneler can know them.
-    fn pinned_host_keys(&mut self) -> HostKeyPolicy {
-        let nodes = self.layout.members().iter().map(|node| node.machine.name.clone());
-        let entropy = self.material.entropy();
-        self.host_keys = nodes.map(|node| (node, SshKey::generate(entropy))).collect();
-        let known = self.host_keys.iter().map(|(node, key)| (node.clone(), key.public()));
-        HostKeyPolicy::Pinned(known.collect())
     }
 
     fn apiserver_config(

@@ -4,9 +4,11 @@ use crate::apiservers::Apiservers;
 use crate::credentials::FrontProxies;
 use crate::demo::{Demo, DemoPod, NAMESPACE};
 use crate::departed;
+use crate::konnectivity::KonnectivityAt;
 use crate::layout::{Layout, NodePlace};
 use crate::member::{Components, Member};
 use crate::ports::Ports;
+use crate::workloads::Workloads;
 use ravelin_apiserver::{Key, Store};
 use ravelin_client::{Carrier, Client, ClientConfig, Credential};
 use ravelin_host::HostRef;
@@ -35,6 +37,8 @@ pub struct Hosts {
     pub user: HostRef,
     /// The nodes', the joiner's last.
     pub nodes: Vec<HostRef>,
+    /// What the nodes run pods with.
+    pub workloads: Workloads,
 }
 
 impl Hosts {
@@ -47,6 +51,7 @@ impl Hosts {
             operator: host(&layout.operator.name),
             user: host(&layout.user.name),
             nodes: layout.nodes.iter().map(|node| host(&node.machine.name)).collect(),
+            workloads: Workloads::default(),
         }
     }
 }
@@ -97,6 +102,7 @@ pub(crate) struct Facts {
     pub(crate) kubelet_client_subject: Subject,
     pub(crate) bootstrapper: Subject,
     pub(crate) egress: &'static str,
+    pub(crate) konnectivity: Option<KonnectivityAt>,
     pub(crate) bootstrap_token: Option<String>,
     /// Does the bootstrap token stay on the disk of a node that has joined?
     pub(crate) bootstrap_token_stays: bool,
@@ -130,7 +136,7 @@ impl Cluster {
         self.tunnels.as_ref()
     }
 
-    /// What reports call the egress: `direct`, `ssh`.
+    /// What reports call the egress: `direct`, `ssh`, `konnectivity`.
     pub fn egress_name(&self) -> &'static str {
         self.facts.egress
     }
@@ -358,7 +364,7 @@ impl Cluster {
         let departed = !self.layout.has_departed() || self.departed().is_some();
         let pods = honest.iter().all(|node| runs(*node)) && self.has_tenant() && departed;
         let tunnels = self.tunnels.as_ref().is_none_or(|tunnels| tunnels.open() >= members);
-        pods && tunnels && self.services_are_ready(honest.len())
+        pods && tunnels && self.agents_are_connected() && self.services_are_ready(honest.len())
     }
 
     fn services_are_ready(&self, members: usize) -> bool {

@@ -5,6 +5,8 @@
 //! demo pods), and waits until all is ready or the time is up. It must never know a simulator: a
 //! host is a host.
 
+mod agent_setup;
+mod agents;
 mod apiservers;
 mod cluster;
 mod controllers;
@@ -12,6 +14,8 @@ mod credentials;
 mod demo;
 mod departed;
 mod given;
+mod known_host;
+mod konnectivity;
 mod layout;
 mod material;
 mod member;
@@ -21,8 +25,11 @@ mod populate;
 mod ports;
 mod rogue;
 mod settings;
+mod ssh;
 mod start;
 mod tenant;
+mod tunnel_settings;
+mod workloads;
 
 pub use cluster::{Cluster, Hosts, Who};
 pub use demo::{
@@ -30,11 +37,14 @@ pub use demo::{
     config_map_name, secret_name,
 };
 pub use departed::Departed;
+pub use konnectivity::{AgentCredential, AgentProof, KonnectivityAt};
 pub use layout::{Layout, LayoutError, MAX_NODES, NodePlace, PODS_PER_NODE, Place};
 pub use ports::PortAt;
 pub use rogue::Rogue;
 pub use settings::{ApiserverParts, KubeletParts, apiserver, kubelet};
 pub use tenant::{TENANT_NAMESPACE, Tenant};
+pub use tunnel_settings::{TunnelAgentParts, TunnelServerParts, tunnel_agent, tunnel_server};
+pub use workloads::Workloads;
 
 #[cfg(test)]
 mod tests;

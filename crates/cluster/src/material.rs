@@ -98,6 +98,16 @@ impl Material {
         self.anchors(&file)
     }
 
+    /// The file of the authority that clients of the apiserver trust.
+    pub fn servers_file(&self) -> &str {
+        &self.names.servers
+    }
+
+    /// The common name of the authority that a file name stands for.
+    pub fn name_of(file: &str) -> &str {
+        common_name(file)
+    }
+
     /// The common name of the authority that clients of the apiserver trust.
     pub fn servers_name(&self) -> &str {
         common_name(&self.names.servers)
@@ -152,6 +162,12 @@ impl Material {
         let file = self.names.servers.clone();
         let profile = self.profile(Subject::new(name, &[]), sans, Usage::Server);
         self.authority(&file).identity(&profile, &mut self.entropy)
+    }
+
+    /// A server's certificate of the authority that a file name stands for.
+    pub fn server_of(&mut self, file: &str, common_name: &str, sans: Vec<San>) -> Identity {
+        let profile = self.profile(Subject::new(common_name, &[]), sans, Usage::Server);
+        self.authority(file).identity(&profile, &mut self.entropy)
     }
 
     /// A kubelet's serving certificate that somebody put beside it: from the CA that its verifier

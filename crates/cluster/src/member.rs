@@ -1,9 +1,11 @@
 //! One node of a cluster: what runs on it, and how that is started again.
 
+use crate::agents::{AgentPlan, WithAgent};
+use crate::workloads::Workloads;
 use ravelin_client::ClientConfig;
 use ravelin_host::HostRef;
 use ravelin_kubelet::{self as kubelet, Kubelet, KubeletConfig};
-use ravelin_runtime::Builtin;
+use ravelin_runtime::{Builtin, Runtime};
 use ravelin_tunnel::{SshNodeConfig, SshNodeServer};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub(crate) struct MemberPlan {
     pub(crate) kubelet: KubeletConfig,
     pub(crate) proxy: ClientConfig,
     pub(crate) ssh: Option<SshNodeConfig>,
+    pub(crate) agent: Option<AgentPlan>,
+    pub(crate) workloads: Workloads,
 }
 
 /// What runs on a node.
@@ -34,21 +38,28 @@ pub(crate) struct Components {
     pub(crate) runtime: Arc<Builtin>,
     _proxy: Option<ravelin_proxy::Proxy>,
     _ssh: Option<SshNodeServer>,
+    pub(crate) agent: Option<Arc<WithAgent>>,
 }
 
 impl Components {
     /// Nothing runs.
     pub(crate) fn none() -> Self {
-        Self { kubelet: None, runtime: Arc::default(), _proxy: None, _ssh: None }
+        Self { kubelet: None, runtime: Arc::default(), _proxy: None, _ssh: None, agent: None }
     }
 
     /// Starts a node's components. One that cannot listen does not run: its node shows it.
     pub(crate) async fn start(host: &HostRef, plan: &MemberPlan) -> Self {
-        let runtime = Arc::new(Builtin::new());
-        let config = KubeletConfig {
-            runtime: Arc::clone(&runtime) as Arc<dyn ravelin_runtime::Runtime>,
-            ..plan.kubelet.clone()
+        let runtime = plan.workloads.builtin();
+        let of_node = plan.workloads.runtime(&runtime);
+        let agent = match plan.agent.clone() {
+            Some(plan) => Some(Arc::new(WithAgent::new(host, Arc::clone(&of_node), plan).await)),
+            None => None,
         };
+        let of_pods: Arc<dyn Runtime> = match &agent {
+            Some(agent) => Arc::clone(agent) as Arc<dyn Runtime>,
+            None => of_node,
+        };
+        let config = KubeletConfig { runtime: of_pods, ..plan.kubelet.clone() };
         let kubelet = supervised(|| Kubelet::start(host.clone(), config.clone())).await;
         let kubelet = told(host, "kubelet", kubelet);
         let ssh = match plan.ssh.clone() {
@@ -59,13 +70,15 @@ impl Components {
             None => None,
         };
         let proxy = Some(ravelin_proxy::Proxy::start(host.clone(), plan.proxy.clone()));
-        Self { kubelet, runtime, _proxy: proxy, _ssh: ssh }
+        Self { kubelet, runtime, _proxy: proxy, _ssh: ssh, agent }
     }
 }
 
 /// Starts what listens. A port that is still held by what comes to its end is asked for again, as
 /// a supervisor does.
-async fn supervised<T, F: Future<Output = std::io::Result<T>>>(start: impl Fn() -> F) -> std::io::Result<T> {
+pub(crate) async fn supervised<T, F: Future<Output = std::io::Result<T>>>(
+    start: impl Fn() -> F,
+) -> std::io::Result<T> {
     for _ in 0..RESTARTS {
         match start().await {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

@@ -9,29 +9,24 @@ use ravelin_config as config;
 use ravelin_host::HostRef;
 use ravelin_kubelet::{ApiserverTarget, KubeletConfig, Serving};
 use ravelin_pki::{Identity, San};
-use ravelin_tunnel::{Forwarding, SshKey, SshNodeConfig, SshPublicKey};
 use serde_json::json;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 
 /// Where a service proxy that runs in a pod has its token.
 pub(crate) const PROXY_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// The port of SSH.
-const SSH_PORT: u16 = 22;
 
 impl Setup<'_> {
     /// Starts everything that runs on a node.
-    pub(crate) async fn member(
-        &mut self,
-        index: usize,
-        (operator, tunnel_key): (&Client, &SshKey),
-    ) -> Member {
+    pub(crate) async fn member(&mut self, index: usize, operator: &Client) -> Member {
         let place = self.layout.members()[index].clone();
         let host = self.hosts.nodes[index].clone();
+        self.write_agent_token(&host, operator).await;
         let plan = MemberPlan {
             kubelet: self.kubelet_config(&place),
             proxy: self.proxy_client(&host, operator).await,
-            ssh: self.ssh_config(&place, tunnel_key.public()),
+            ssh: self.ssh_config(&place),
+            agent: self.agent_plan(&place),
+            workloads: self.hosts.workloads.clone(),
         };
         let running = RefCell::new(Components::start(&host, &plan).await);
         Member { host, plan, running }
@@ -66,6 +61,7 @@ impl Setup<'_> {
                 pod_cidr: Some(place.pod_cidr),
             },
         );
+        kubelet.events = self.hosts.workloads.events;
         if self.layout.rogue().is_some_and(|rogue| self.layout.members()[rogue] == *place) {
             // What is said of a node and of its pods that the attacker owns, the attacker says.
             kubelet.status_update_interval = None;
@@ -103,19 +99,5 @@ impl Setup<'_> {
             config::KubeletServing::Bootstrap => self.material.requested_serving(rogue, names),
             config::KubeletServing::Files(_) => Some(self.material.kubelet_serving(rogue, names)),
         }
-    }
-
-    fn ssh_config(&mut self, place: &NodePlace, key: SshPublicKey) -> Option<SshNodeConfig> {
-        let config::Egress::SshTunnels { user, .. } = &self.config.apiserver.egress else { return None };
-        let known = self.host_keys.get(&place.machine.name).cloned();
-        Some(SshNodeConfig {
-            listen: SocketAddr::new(place.machine.address, SSH_PORT),
-            host_key: known.unwrap_or_else(|| SshKey::generate(self.material.entropy())),
-            host_certificate: None,
-            user: user.clone(),
-            authorized_keys: vec![key],
-            user_authorities: Vec::new(),
-            forwarding: Forwarding::DangerAnywhere,
-        })
     }
 }

@@ -24,6 +24,7 @@ impl Setup<'_> {
         }
         wanted.extend(objects::demo_objects());
         wanted.extend(self.belongings());
+        wanted.extend(self.konnectivity_objects());
         if !self.config.kubelet.register_node {
             // Whoever turns that off makes the nodes' objects himself.
             wanted.extend(self.layout.members().iter().map(|node| objects::node(&node.machine.name)));
@@ -50,7 +51,8 @@ impl Setup<'_> {
     pub(crate) fn populate(&mut self, operator: &Client) -> Arc<Mutex<Option<String>>> {
         let trouble = Arc::new(Mutex::new(None));
         let told = Arc::clone(&trouble);
-        let mut wanted = vec![(format!("/api/v1/namespaces/{NAMESPACE}/services"), web_service())];
+        let mut wanted = self.agent_pods();
+        wanted.push((format!("/api/v1/namespaces/{NAMESPACE}/services"), web_service()));
         for node in self.layout.honest() {
             let node = &self.layout.members()[node].machine.name;
             let pods = Demo::ALL.iter().map(|demo| self.tolerating(demo.pod(node)));
@@ -95,12 +97,13 @@ impl Setup<'_> {
 
     /// A pod that runs on nodes with the taints that kubelets register with: these keep others away,
     /// and not the pods by which the paths are probed.
-    fn tolerating(&self, mut pod: Value) -> Value {
+    pub(crate) fn tolerating(&self, mut pod: Value) -> Value {
         let taints = &self.config.kubelet.register_with_taints;
         let tolerated = taints
             .iter()
             .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect}));
-        pod["spec"]["tolerations"] = tolerated.collect();
+        let own = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+        pod["spec"]["tolerations"] = own.into_iter().chain(tolerated).collect();
         pod
     }
 

@@ -93,6 +93,7 @@ pub fn kubelet(config: &ClusterConfig, parts: KubeletParts) -> KubeletConfig {
         status_update_interval: Some(seconds(kubelet.node_status_update_frequency_s)),
         status_report_interval: STATUS_REPORT_INTERVAL,
         sync_interval: Some(SYNC_INTERVAL),
+        events: false,
         watches: Watches::USUAL,
         runtime: Arc::new(Builtin::new()),
     }
@@ -206,7 +207,7 @@ fn service_accounts(
 }
 
 /// An address of a machine's own in a file is another one here; loopback and all are the same.
-fn own_address(given: SocketAddr, machine: IpAddr) -> SocketAddr {
+pub(crate) fn own_address(given: SocketAddr, machine: IpAddr) -> SocketAddr {
     let same = given.ip().is_unspecified() || given.ip().is_loopback();
     if same { given } else { SocketAddr::new(machine, given.port()) }
 }

@@ -5,12 +5,11 @@ use crate::credentials::{self, Bootstrap, FrontProxies};
 use crate::layout::Layout;
 use crate::material::Material;
 use crate::ports::Ports;
+use crate::ssh::SshMaterial;
 use ravelin_client::{Carrier, Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{self as config, ClusterConfig};
 use ravelin_pki::{San, ServerTrust, Subject};
-use ravelin_tunnel::SshKey;
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ pub(crate) struct Setup<'a> {
     /// How clients of the apiserver reach it, with no credential yet.
     pub(crate) base: ClientConfig,
     pub(crate) bootstrap: Bootstrap,
-    /// The nodes' SSH host keys, by name, where they are known before the nodes start.
-    pub(crate) host_keys: BTreeMap<String, SshKey>,
+    /// What SSH tunnels are made from, where the configuration has any.
+    pub(crate) ssh: Option<SshMaterial>,
     pub(crate) others: Vec<Box<dyn Any>>,
 }
 
@@ -63,21 +62,22 @@ impl<'a> Setup<'a> {
             request_timeout: REQUEST_TIMEOUT,
         };
         let bootstrap = Bootstrap::of(config, &mut material);
-        let (host_keys, others) = (BTreeMap::new(), Vec::new());
-        Self { config, layout, hosts, material, base, bootstrap, host_keys, others }
+        let mut setup =
+            Self { config, layout, hosts, material, base, bootstrap, ssh: None, others: Vec::new() };
+        setup.ssh = SshMaterial::of(&mut setup, host.now());
+        setup
     }
 
     async fn start(mut self) -> Cluster {
         let operator = self.client("operator", &["system:masters"]);
-        let tunnel_key = SshKey::generate(self.material.entropy());
         let facts = self.facts();
-        let (apiservers, tunnels) = self.apiservers(&facts, &tunnel_key).await;
+        let (apiservers, tunnels) = self.apiservers(&facts).await;
         self.controllers(&facts).await;
         self.operator(&operator);
         let operator = Client::new(self.hosts.operator.clone(), operator);
         let mut members = Vec::new();
         for index in 0..self.layout.members().len() {
-            members.push(self.member(index, (&operator, &tunnel_key)).await);
+            members.push(self.member(index, &operator).await);
         }
         let trouble = self.populate(&operator);
         let departed = self.departed(&operator, &members);
@@ -116,10 +116,12 @@ impl<'a> Setup<'a> {
             egress: match self.config.apiserver.egress {
                 config::Egress::Direct => "direct",
                 config::Egress::SshTunnels { .. } => "ssh",
+                config::Egress::Konnectivity(_) => "konnectivity",
                 config::Egress::Unmodelled { .. } => "unmodelled",
             },
             bootstrap_token: self.bootstrap.token().map(str::to_owned),
             bootstrap_token_stays: credentials::bootstrap_token_stays(self.config),
+            konnectivity: self.konnectivity_at(),
             front_proxy: FrontProxies::of(self.config, &mut self.material),
             joiner,
             controller_manager: self.client("system:kube-controller-manager", &[]),

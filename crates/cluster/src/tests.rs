@@ -1,5 +1,7 @@
 //! Whole clusters on computers in memory: what is there besides the components.
 
+mod konnectivity;
+
 use crate::{Cluster, Demo, Hosts, Layout, PortAt, Who};
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_config::{ClusterConfig, SourceFile};

@@ -79,10 +79,7 @@ pub(crate) fn assemble(
 pub(crate) fn single<T>(
     component: Component,
     invocations: Vec<Invocation>,
-    (gathered, assembled): (
-        &mut Gathered,
-        &impl Fn((&mut Gathered, &mut Provenance)) -> Option<T>,
-    ),
+    (gathered, assembled): (&mut Gathered, &impl Fn((&mut Gathered, &mut Provenance)) -> Option<T>),
 ) -> Option<(T, Provenance)> {
     for invocation in one_each(invocations, gathered) {
         gathered.started.insert(invocation.component, invocation.place.clone());

@@ -110,8 +110,10 @@ fn taken_for_granted(config: &KonnectivityConfig, sheet: &mut Sheet<'_>) {
         _ => {}
     }
     match (&server.authentication, &agent.client) {
-        (AgentAuthentication::Certificate { ca }, Some(client)) => sentences
-            .push(format!("the agents' certificate {} comes from {ca}, which the server trusts", client.cert)),
+        (AgentAuthentication::Certificate { ca }, Some(client)) => sentences.push(format!(
+            "the agents' certificate {} comes from {ca}, which the server trusts",
+            client.cert
+        )),
         (AgentAuthentication::Token { .. }, _) => sentences.extend(of_tokens(config, sheet)),
         _ => {}
     }
@@ -135,7 +137,9 @@ fn of_tokens(config: &KonnectivityConfig, sheet: &Sheet<'_>) -> Vec<String> {
         let (name, namespace) = (pod.service_account(), &pod.namespace);
         let there = manifests().any(|object| {
             let metadata = &object["metadata"];
-            object["kind"] == "ServiceAccount" && metadata["name"] == name && metadata["namespace"] == **namespace
+            object["kind"] == "ServiceAccount"
+                && metadata["name"] == name
+                && metadata["namespace"] == **namespace
         });
         if name != "default" && !there {
             sentences.push(format!("the service account {namespace}/{name} of the agents is there"));

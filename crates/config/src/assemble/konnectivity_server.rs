@@ -11,7 +11,9 @@ use crate::model::{
 };
 use crate::sheet::Sheet;
 
-use super::konnectivity::{address, known_in_its_version, label, more_than_nothing, nothing_before, port_in_use, refuse};
+use super::konnectivity::{
+    address, known_in_its_version, label, more_than_nothing, nothing_before, port_in_use, refuse,
+};
 
 /// The first version that wants `--server-ca-cert` where the apiserver comes over TCP.
 const FRONTEND_VERIFIES: u32 = 35_000;

@@ -273,7 +273,10 @@ fn what_the_programs_refuse_is_refused_with_their_words() {
             ("--mode=grpc", "--mode=grpc\n    - --backend-dial-timeout=5s"),
             "does not exist in konnectivity-server v0.34.0",
         ),
-        (("--mode=grpc", "--mode=grpc\n    - --agent-bind-addres=0.0.0.0"), "did you mean --agent-bind-address?"),
+        (
+            ("--mode=grpc", "--mode=grpc\n    - --agent-bind-addres=0.0.0.0"),
+            "did you mean --agent-bind-address?",
+        ),
         (
             agent("        - --ca-cert=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt\n", ""),
             "--ca-cert: is missing",
