@@ -1,64 +1,119 @@
 //! An SSH channel as a stream of bytes: half-close, back-pressure, and a limit to it.
 //!
-//! All channels of a session share one connection, and russh grants a channel more window when
-//! bytes arrive, not when they are read. So a reader that stops reading would in the end stop the
-//! whole session. Hence a cushion of [`CUSHION_BYTES`] for each channel; once it is full, its reader
-//! has [`MAX_STALL`] to go on, or its channel is closed, and the others live.
+//! Slow readers are `flow`'s subject.
 
+use super::flow::{self, Filled, MAX_STALL, Outlet, Side};
+use bytes::BytesMut;
 use ravelin_host::{BoxedStream, HostRef};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelWriteHalf};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-/// How long one channel's reader may hold up all others.
-const MAX_STALL: Duration = Duration::from_secs(60);
 /// How long bytes that were written before a stream was dropped may take to go out.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// What may wait for one channel's reader without holding up others.
-const CUSHION_BYTES: usize = 16 * 1024 * 1024;
 const PIPE_BYTES: usize = 64 * 1024;
 const COPY_BYTES: usize = 32 * 1024;
+
+/// Why a channel broke off, once it has: what came before is not all there was to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// The session ended before the channel did.
+    Lost,
+    /// Its reader read nothing for [`MAX_STALL`], and the other end did not pause.
+    Stalled,
+}
+
+type Fate = Arc<OnceLock<Broken>>;
 
 /// The stream of a channel. Dropping it closes the channel, after what was written has gone out.
 struct ChannelPipe {
     pipe: DuplexStream,
+    /// Who is at the other end of the session.
+    peer: String,
+    fate: Fate,
     _gone: oneshot::Sender<()>,
 }
 
-/// Makes a stream of a channel, served by a task of this host.
-pub(crate) fn stream<S>(host: &HostRef, channel: Channel<S>) -> BoxedStream
+impl ChannelPipe {
+    /// A stream that broke off ends with an error, so that nobody takes a part for the whole.
+    fn broken(&self) -> Option<io::Error> {
+        let peer = &self.peer;
+        self.fate.get().map(|broken| match broken {
+            Broken::Lost => {
+                let text = format!("the SSH tunnel to {peer} was lost");
+                io::Error::new(io::ErrorKind::ConnectionAborted, text)
+            }
+            Broken::Stalled => {
+                let seconds = MAX_STALL.as_secs();
+                let text = format!(
+                    "nothing was read for {seconds} s: the SSH tunnel to {peer} goes on without this"
+                );
+                io::Error::new(io::ErrorKind::ConnectionAborted, text)
+            }
+        })
+    }
+
+    /// What became of a write, with the reason where the channel broke off.
+    fn explained<T>(&self, written: io::Result<T>) -> io::Result<T> {
+        written.map_err(|error| self.broken().unwrap_or(error))
+    }
+}
+
+/// Makes a stream of a channel, served by a task of this host; `peer` is who is at the other end of
+/// the session, for errors.
+pub(crate) fn stream<S>(host: &HostRef, channel: Channel<S>, peer: &str) -> BoxedStream
 where
-    S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+    S: Side,
 {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     let (dropped, gone) = oneshot::channel();
+    let fate = Fate::default();
+    let told = Arc::clone(&fate);
     let serve = async move {
         let gone = async {
             let _ = gone.await;
         };
-        join(channel, Box::new(ours), gone).await;
+        carry(channel, (Box::new(ours), told), gone).await;
     };
     host.spawn("ssh.channel", Box::pin(serve)).detach();
-    Box::new(ChannelPipe { pipe: theirs, _gone: dropped })
+    Box::new(ChannelPipe { pipe: theirs, peer: peer.to_owned(), fate, _gone: dropped })
 }
 
 /// Carries bytes between a channel and a stream until both directions have ended, either side is
 /// closed, or `gone`; then the channel is closed.
 pub(crate) async fn join<S>(channel: Channel<S>, stream: BoxedStream, gone: impl Future<Output = ()>)
 where
-    S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+    S: Side,
+{
+    carry(channel, (stream, Fate::default()), gone).await;
+}
+
+/// As [`join`]; `fate` is told before the stream's end where the channel broke off.
+async fn carry<S>(channel: Channel<S>, (stream, fate): (BoxedStream, Fate), gone: impl Future<Output = ()>)
+where
+    S: Side,
 {
     let (from_channel, to_channel) = channel.split();
     let (from_stream, to_stream) = tokio::io::split(stream);
     let (ended, end_seen) = oneshot::channel();
+    let (inlet, outlet, to_ask, paused) = flow::cushion();
     let mut gone = pin!(gone);
-    let mut down = pin!(deliver(from_channel, to_stream, ended));
-    let mut up = pin!(send(from_stream, &to_channel));
+    let filling = async { inlet.fill(from_channel).await };
+    let delivering = deliver((filling, fate), (outlet, to_stream), ended);
+    let mut down = pin!(async {
+        tokio::select! {
+            biased;
+            () = delivering => {}
+            () = flow::ask(&to_channel, to_ask) => {}
+        }
+    });
+    let mut up = pin!(send(from_stream, &to_channel, paused));
     tokio::select! {
         biased;
         () = &mut down => {}
@@ -79,73 +134,58 @@ where
 
 /// From the channel to the stream, until the channel is closed. `ended` is told when the channel's
 /// end has been passed on.
-async fn deliver(from: ChannelReadHalf, to: impl AsyncWrite + Unpin, ended: oneshot::Sender<()>) {
-    let (cushion, waiting) = tokio::io::duplex(CUSHION_BYTES);
-    let mut fill = pin!(fill(from, cushion));
-    let mut pour = pin!(pour(waiting, to, ended));
+async fn deliver(
+    (filling, fate): (impl Future<Output = Filled>, Fate),
+    (mut outlet, to): (Outlet, impl AsyncWrite + Unpin),
+    ended: oneshot::Sender<()>,
+) {
+    let mut filling = pin!(async {
+        let broken = match filling.await {
+            Filled::Closed => return,
+            Filled::Lost => Broken::Lost,
+            Filled::Stalled => Broken::Stalled,
+        };
+        let _ = fate.set(broken);
+    });
+    let mut pouring = pin!(async {
+        let all = outlet.pour(to).await;
+        if all {
+            let _ = ended.send(());
+        }
+        all
+    });
     tokio::select! {
         biased;
-        () = &mut fill => {
-            let _ = timeout(MAX_STALL, &mut pour).await;
+        () = &mut filling => {
+            let _ = timeout(MAX_STALL, &mut pouring).await;
         }
-        read_no_more = &mut pour => match read_no_more {
-            // Both sides may still close the channel in their own time.
-            Poured::All => fill.await,
-            Poured::Broken => {}
-        }
-    }
-}
-
-/// How pouring ended.
-enum Poured {
-    /// With the channel's end.
-    All,
-    /// The stream takes no more.
-    Broken,
-}
-
-/// From the channel to its cushion, until the channel is closed or its reader has stalled.
-async fn fill(mut from: ChannelReadHalf, mut cushion: DuplexStream) {
-    while let Some(message) = from.wait().await {
-        match message {
-            ChannelMsg::Data { data } => {
-                let filled = timeout(MAX_STALL, cushion.write_all(&data)).await;
-                if !matches!(filled, Ok(Ok(()))) {
-                    return;
-                }
+        all = &mut pouring => {
+            if all {
+                // Both sides may still close the channel in their own time.
+                filling.await;
             }
-            ChannelMsg::Eof => {
-                let _ = cushion.shutdown().await;
-            }
-            ChannelMsg::Close => return,
-            _ => {}
         }
     }
 }
 
-/// From the cushion to the stream, until the cushion's end.
-async fn pour(
-    mut waiting: DuplexStream,
-    mut to: impl AsyncWrite + Unpin,
-    ended: oneshot::Sender<()>,
-) -> Poured {
-    let all = tokio::io::copy(&mut waiting, &mut to).await.is_ok() && to.shutdown().await.is_ok();
-    if !all {
-        return Poured::Broken;
-    }
-    let _ = ended.send(());
-    Poured::All
-}
-
-/// From the stream to the channel, until the stream ends.
-async fn send<S>(mut from: impl AsyncRead + Unpin, to: &ChannelWriteHalf<S>)
-where
-    S: From<(ChannelId, ChannelMsg)> + Send + Sync + 'static,
+/// From the stream to the channel, until the stream ends; with pauses where the other end asks for
+/// them.
+async fn send<S>(
+    mut from: impl AsyncRead + Unpin,
+    to: &ChannelWriteHalf<S>,
+    mut paused: watch::Receiver<bool>,
+) where
+    S: Side,
 {
-    let mut buffer = vec![0; COPY_BYTES];
-    let mut writer = pin!(to.make_writer());
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if writer.write_all(&buffer[..count]).await.is_err() {
+    loop {
+        // Where nobody can ask any more, nobody has to wait.
+        let _ = paused.wait_for(|paused| !paused).await;
+        let mut buffer = BytesMut::with_capacity(COPY_BYTES);
+        match from.read_buf(&mut buffer).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+        if to.data_bytes(buffer).await.is_err() {
             return;
         }
     }
@@ -158,7 +198,10 @@ impl AsyncRead for ChannelPipe {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.pipe).poll_read(context, buffer))?;
+        let ended = buffer.filled().len() == before && buffer.remaining() > 0;
+        Poll::Ready(self.broken().filter(|_| ended).map_or(Ok(()), Err))
     }
 }
 
@@ -168,7 +211,8 @@ impl AsyncWrite for ChannelPipe {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.pipe).poll_write(context, bytes));
+        Poll::Ready(self.explained(written))
     }
 
     // A TLS client that refuses its server writes once before it goes: its alert must be in that write.
@@ -177,7 +221,8 @@ impl AsyncWrite for ChannelPipe {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write_vectored(context, buffers)
+        let written = ready!(Pin::new(&mut self.pipe).poll_write_vectored(context, buffers));
+        Poll::Ready(self.explained(written))
     }
 
     fn is_write_vectored(&self) -> bool {
