@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// A token that was read from a file is used for so long: a minute, less ten seconds
@@ -58,6 +59,35 @@ pub struct TokenSource(Source);
 enum Source {
     Fixed(String),
     File(Arc<TokenFile>),
+    Renewed(Arc<Renewed>),
+}
+
+/// A token that its owner renews.
+struct Renewed {
+    token: Mutex<(Instant, String)>,
+    refused: Notify,
+}
+
+/// The owner's end of a token that is renewed.
+#[derive(Clone)]
+pub struct TokenRenewal(Arc<Renewed>);
+
+impl Renewed {
+    fn token(&self) -> MutexGuard<'_, (Instant, String)> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TokenRenewal {
+    /// From now on this is the token.
+    pub fn set(&self, token: impl Into<String>) {
+        *self.0.token() = (Instant::now(), token.into());
+    }
+
+    /// Waits until an apiserver did not know the token that was last set.
+    pub async fn refused(&self) {
+        self.0.refused.notified().await;
+    }
 }
 
 /// A file, and the token that was last read from it.
@@ -101,7 +131,7 @@ impl TokenFile {
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Fixed(_) => f.write_str("TokenSource(hidden)"),
+            Source::Fixed(_) | Source::Renewed(_) => f.write_str("TokenSource(hidden)"),
             Source::File(file) => write!(f, "TokenSource({})", file.name),
         }
     }
@@ -119,13 +149,28 @@ impl TokenSource {
         Self(Source::File(Arc::new(TokenFile { name: name.into(), last: Mutex::default() })))
     }
 
-    /// A token that was read before then is read again when it is next needed
-    /// (`ResetTokenOlderThan`).
+    /// This token, until its owner sets another.
+    pub fn renewed(token: impl Into<String>) -> (Self, TokenRenewal) {
+        let token = Mutex::new((Instant::now(), token.into()));
+        let renewed = Arc::new(Renewed { token, refused: Notify::new() });
+        (Self(Source::Renewed(Arc::clone(&renewed))), TokenRenewal(renewed))
+    }
+
+    /// An apiserver did not know the token of a request that began then: one that is not newer is read
+    /// again when it is next needed (`ResetTokenOlderThan`), or its owner is told.
     pub(crate) fn forget_before(&self, then: Instant) {
-        if let Source::File(file) = &self.0 {
-            let mut last = file.last();
-            if last.as_ref().is_some_and(|(read, _)| *read < then) {
-                *last = None;
+        match &self.0 {
+            Source::Fixed(_) => {}
+            Source::File(file) => {
+                let mut last = file.last();
+                if last.as_ref().is_some_and(|(read, _)| *read < then) {
+                    *last = None;
+                }
+            }
+            Source::Renewed(renewed) => {
+                if renewed.token().0 <= then {
+                    renewed.refused.notify_one();
+                }
             }
         }
     }
@@ -133,15 +178,14 @@ impl TokenSource {
     /// The token as it is now.
     ///
     /// # Errors
-    /// Where its file is missing or holds no token.
+    /// Where its file is missing, or there is no token.
     pub fn reveal(&self, disk: &dyn Disk) -> Result<String, ClientError> {
-        match &self.0 {
-            Source::Fixed(token) if token.trim().is_empty() => {
-                Err(ClientError::Credential("the token is empty"))
-            }
-            Source::Fixed(token) => Ok(token.trim().to_owned()),
-            Source::File(file) => file.token(disk),
-        }
+        let token = match &self.0 {
+            Source::Fixed(token) => token.trim().to_owned(),
+            Source::File(file) => file.token(disk)?,
+            Source::Renewed(renewed) => renewed.token().1.trim().to_owned(),
+        };
+        if token.is_empty() { Err(ClientError::Credential("the token is empty")) } else { Ok(token) }
     }
 
     /// The `Authorization` header; marked so that nothing prints it.

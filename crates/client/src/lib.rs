@@ -8,6 +8,7 @@
 mod client;
 mod config;
 mod error;
+mod events;
 mod in_cluster;
 mod reflector;
 mod remote;
@@ -15,8 +16,9 @@ mod store;
 mod watch;
 
 pub use client::{Client, PatchKind};
-pub use config::{ClientConfig, Credential, TokenSource};
+pub use config::{ClientConfig, Credential, TokenRenewal, TokenSource};
 pub use error::ClientError;
+pub use events::{Event, EventRecorder, EventSource};
 pub use in_cluster::{InCluster, NotInCluster, SERVICE_ACCOUNT_DIRECTORY};
 pub use ravelin_pki::ServerTrust;
 pub use ravelin_transport::streams::{Outcome, RemoteClient, RemoteOptions};

@@ -45,6 +45,31 @@ impl<'a> Placement<'a> {
     }
 }
 
+/// Why no node takes a pod, in the words of upstream's plugins (`FitError.Error` of
+/// `k8s.io/kube-scheduler/framework`).
+pub(crate) fn unplaced(nodes: &[Value], pod: &Value) -> String {
+    let why = |node: &Value| {
+        if node["spec"]["unschedulable"] == true {
+            return "node(s) were unschedulable".to_owned();
+        }
+        let barring = barring(pod, node).next();
+        match barring {
+            _ if !is_ready(node) => "node(s) were not ready".to_owned(),
+            _ if !is_selected(pod, node) => "node(s) didn't match Pod's node affinity/selector".to_owned(),
+            Some(_) => "node(s) had untolerated taint(s)".to_owned(),
+            None => "node(s) were not free".to_owned(),
+        }
+    };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    nodes.iter().for_each(|node| *counts.entry(why(node)).or_default() += 1);
+    let mut reasons: Vec<String> = counts.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    reasons.sort();
+    match reasons.is_empty() {
+        true => "no nodes available to schedule pods".to_owned(),
+        false => format!("0/{} nodes are available: {}.", nodes.len(), reasons.join(", ")),
+    }
+}
+
 /// Does this pod wait for a node?
 pub(crate) fn is_pending(pod: &Value) -> bool {
     let unbound = pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty);
@@ -58,12 +83,19 @@ fn is_ready(node: &Value) -> bool {
 }
 
 fn fits(pod: &Value, node: &Value) -> bool {
+    is_selected(pod, node) && barring(pod, node).next().is_none()
+}
+
+fn is_selected(pod: &Value, node: &Value) -> bool {
     let selector = pod.pointer("/spec/nodeSelector").and_then(Value::as_object);
     let labels = &node["metadata"]["labels"];
-    let selected = selector.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels[key] == *value));
-    let taints = node.pointer("/spec/taints").and_then(Value::as_array);
-    let barring = taints.into_iter().flatten().filter(|taint| taint["effect"] != "PreferNoSchedule");
-    selected && barring.into_iter().all(|taint| is_tolerated(pod, taint))
+    selector.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels[key] == *value))
+}
+
+/// The taints that keep a pod from a node.
+fn barring<'a>(pod: &'a Value, node: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let taints = node.pointer("/spec/taints").and_then(Value::as_array).into_iter().flatten();
+    taints.filter(|taint| taint["effect"] != "PreferNoSchedule" && !is_tolerated(pod, taint))
 }
 
 /// `v1.Toleration.ToleratesTaint` (staging/src/k8s.io/api/core/v1/toleration.go).
@@ -114,6 +146,16 @@ mod tests {
         for barred in ["c", "d", "e", "nowhere"] {
             assert_eq!(placement.choose(&picky(barred)), None, "{barred}");
         }
+        assert_eq!(
+            unplaced(&nodes, &picky("nowhere")),
+            "0/5 nodes are available: 1 node(s) were not ready, 1 node(s) were unschedulable, \
+             3 node(s) didn't match Pod's node affinity/selector."
+        );
+        assert_eq!(
+            unplaced(&nodes[4..], &free),
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+        );
+        assert_eq!(unplaced(&[], &free), "no nodes available to schedule pods");
         let tolerant = json!({ "spec": { "nodeSelector": { "kubernetes.io/hostname": "e" },
                                          "tolerations": [{ "operator": "Exists" }] } });
         assert_eq!(placement.choose(&tolerant), Some("e"));

@@ -17,7 +17,7 @@ use crate::signer::{Signers, Signing};
 use crate::terminating::Terminating;
 use ipnet::IpNet;
 use jiff::SignedDuration;
-use ravelin_client::{Client, ClientConfig, Store, Watches};
+use ravelin_client::{Client, ClientConfig, EventRecorder, EventSource, Store, Watches};
 use ravelin_host::{HostRef, Task};
 use ravelin_pki::KeyPair;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,8 @@ pub struct ControllersConfig {
     /// (`csrapproving`, `csrsigning`, `csrcleaner`, `garbagecollector`, `namespace`, `nodeipam`,
     /// `nodelifecycle`, `podgc`, `root-ca-cert-publisher`, `serviceaccount`, `tokencleaner` …).
     pub disabled: BTreeSet<String>,
+    /// Does the scheduler tell of pods by events?
+    pub events: bool,
     /// How the loops watch.
     pub watches: Watches,
 }
@@ -228,7 +230,10 @@ fn scheduler(host: &HostRef, config: &ControllersConfig) -> Vec<Task> {
     let mut informers = Informers::new(&client);
     let (nodes, pods) = (informers.all(NODES), informers.all(PODS));
     let stores = vec![nodes.clone(), pods.clone()];
-    let scheduler = Scheduler { client, nodes, pods, assumed: BTreeMap::new() };
+    let source = EventSource { component: "default-scheduler", host: None };
+    let recorder = config.events.then(|| EventRecorder::new(client.clone(), source));
+    let (assumed, told) = (BTreeMap::new(), BTreeMap::new());
+    let scheduler = Scheduler { client, nodes, pods, assumed, recorder, told };
     let mut tasks = vec![run(host, scheduler, stores)];
     tasks.extend(informers.into_tasks());
     tasks

@@ -8,6 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// From when on a kubelet takes WebSockets of version 5 and tunnels, and declares it
+/// (`ExtendWebSocketsToKubelet`).
+pub(crate) const EXTENDED_FROM: (u32, u32) = (1, 36);
+
 /// The configuration of one kubelet.
 #[derive(Clone)]
 pub struct KubeletConfig {
@@ -67,10 +71,24 @@ pub struct KubeletConfig {
     /// How often running pods are given what their volumes hold by then (`syncFrequency`; 1 min).
     /// `None`: only when a token of theirs is replaced.
     pub sync_interval: Option<Duration>,
+    /// Does it tell of its pods by events?
+    pub events: bool,
     /// How it watches its node and its pods.
     pub watches: Watches,
     /// What runs its pods.
     pub runtime: Arc<dyn Runtime>,
+}
+
+impl KubeletConfig {
+    /// Its version: major, minor. One that cannot be read is the oldest.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        let version = self.version.trim_start_matches('v');
+        let mut numbers = version.split('.').map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => (0, 0),
+        }
+    }
 }
 
 /// A taint of a node (`v1.Taint`).

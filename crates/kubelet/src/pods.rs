@@ -1,6 +1,7 @@
 //! The node's pods: from what the apiserver says to what the runtime runs, and back as status.
 
 mod environment;
+mod events;
 mod host_ports;
 mod inject;
 mod restarts;
@@ -13,6 +14,7 @@ use crate::allocation::Allocation;
 use crate::node;
 use crate::state::Shared;
 use crate::ticks::Ticks;
+use events::Events;
 use host_ports::HostPorts;
 use inject::Injector;
 use ipnet::IpNet;
@@ -38,6 +40,7 @@ pub(crate) async fn run(shared: Arc<Shared>, client: Client) {
     let _following = reflector.run();
     let mut pods = Pods {
         injector: Injector::new(&shared.host, client.clone()),
+        events: Events::new(&client, &shared.config),
         host_ports: HostPorts::default(),
         sync: shared.config.sync_interval.map(Ticks::start),
         next_sync: None,
@@ -81,6 +84,7 @@ struct Pods {
     shared: Arc<Shared>,
     client: Client,
     injector: Injector,
+    events: Events,
     range: IpNet,
     addresses: Allocation,
     workers: BTreeMap<String, Worker>,
@@ -166,7 +170,11 @@ impl Pods {
         let host = &self.shared.host;
         let worker = self.workers.entry(uid.to_owned()).or_insert_with(|| Worker::new(host));
         let (serving, stopping) = graces(pod);
-        worker.begin_ending(serving);
+        if worker.begin_ending(serving)
+            && let Some(state) = self.shared.config.runtime.status(uid).await
+        {
+            self.events.killing(pod, &state);
+        }
         let is_due = worker.is_due();
         if worker.is_draining() {
             return;
@@ -190,6 +198,7 @@ impl Pods {
             shared: &self.shared,
             client: &self.client,
             injector: &mut self.injector,
+            events: &self.events,
             addresses: &mut self.addresses,
             host_ports: &mut self.host_ports,
             range: self.range,

@@ -51,12 +51,7 @@ impl Shared {
 
     /// Its version: major, minor. One that cannot be read is the oldest.
     pub(crate) fn version(&self) -> (u32, u32) {
-        let version = self.config.version.trim_start_matches('v');
-        let mut numbers = version.split('.').map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-            _ => (0, 0),
-        }
+        self.config.version()
     }
 
     /// Why it has not joined yet, as far as it was told.

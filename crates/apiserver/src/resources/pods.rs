@@ -2,7 +2,7 @@
 
 use super::name::{LABEL, is_label};
 use super::write::{Writing, created};
-use super::{Target, body, cause, delete};
+use super::{Target, body, cause, delete, qos};
 use crate::admit::{self, Change, Operation};
 use crate::server::{Asked, Server};
 use ravelin_api::object::{self, section_mut};
@@ -14,8 +14,6 @@ use std::collections::BTreeSet;
 
 /// Fills in what a new pod leaves open (`SetDefaults_PodSpec`), and its first status.
 pub(super) fn complete(pod: &mut Value) {
-    let qos = "BestEffort";
-    pod["status"] = json!({"phase": "Pending", "qosClass": qos});
     let spec = section_mut(pod, "spec");
     for (field, value) in [
         ("restartPolicy", json!("Always")),
@@ -32,9 +30,11 @@ pub(super) fn complete(pod: &mut Value) {
             complete_container(container);
         }
     }
+    pod["status"] = json!({"phase": "Pending", "qosClass": qos::class(pod)});
 }
 
 fn complete_container(container: &mut Value) {
+    qos::complete(container);
     let Some(container) = container.as_object_mut() else { return };
     container.entry("imagePullPolicy").or_insert_with(|| json!("IfNotPresent"));
     container.entry("resources").or_insert_with(|| json!({}));

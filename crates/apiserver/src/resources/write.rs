@@ -2,7 +2,7 @@
 
 use super::body::{self, Given};
 use super::patch::{Patch, PatchKind};
-use super::{Target, managed, metadata, services, strategy};
+use super::{Target, events, managed, metadata, services, strategy};
 use crate::admit::{self, Change, Operation};
 use crate::answer;
 use crate::audit::Shown;
@@ -36,6 +36,9 @@ pub(super) async fn create(
     same_namespace(&mut given.object, &target)?;
     target.name = object::name(&given.object).to_owned();
     let created = Writing::new(server, &permit, (&target, ""), given.options.dry_run).create(&given)?;
+    if target.resource.plural == "events" {
+        events::forget_old(server.objects(&permit), server.host.now());
+    }
     Ok(given.warn(answer::object(StatusCode::CREATED, &created)))
 }
 

@@ -1,5 +1,6 @@
 //! One pod's way from bound to running.
 
+use super::events::Events;
 use super::host_ports::HostPorts;
 use super::inject::{Files, Injector, NotInjected};
 use super::restarts::{Next, Policy, Restarts};
@@ -15,6 +16,7 @@ use ravelin_client::{Client, ClientError, PatchKind};
 use ravelin_host::{HostRef, field};
 use ravelin_runtime::{ContainerState, PodState, PodView, RuntimeError, Sandbox};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,6 +26,7 @@ pub(super) struct Context<'a> {
     pub(super) shared: &'a Shared,
     pub(super) client: &'a Client,
     pub(super) injector: &'a mut Injector,
+    pub(super) events: &'a Events,
     pub(super) addresses: &'a mut Allocation,
     pub(super) host_ports: &'a mut HostPorts,
     pub(super) range: IpNet,
@@ -52,6 +55,8 @@ struct Runs {
     address: IpAddr,
     /// The files that it was given last.
     files: Files,
+    /// Which waits for a restart were told of, by container.
+    told: BTreeMap<String, Instant>,
     /// The status as it was reported, once it was.
     reported: Option<Value>,
     /// Is another to be reported?
@@ -92,9 +97,10 @@ impl Worker {
     }
 
     /// From here on the pod only ends: what was due for running it is no more. If it runs, it goes on
-    /// for so long.
-    pub(super) fn begin_ending(&mut self, grace: Duration) {
-        if !self.is_ending {
+    /// for so long. Was that news?
+    pub(super) fn begin_ending(&mut self, grace: Duration) -> bool {
+        let is_news = !self.is_ending;
+        if is_news {
             let grace = if self.running.is_some() { grace } else { Duration::ZERO };
             *self = Self {
                 due: Some(Instant::now() + grace),
@@ -103,6 +109,7 @@ impl Worker {
                 ..Self::with(self.backoff.clone())
             };
         }
+        is_news
     }
 
     /// Does it end, and serves until it is due?
@@ -154,11 +161,19 @@ impl Worker {
             let now = Instant::now();
             match runs.restarts.next(policy, name, (end, now)) {
                 Next::Stay => {}
-                Next::Wait(until, _) => self.restart = self.restart.into_iter().chain([until]).min(),
+                Next::Wait(until, _) => {
+                    if runs.told.insert(name.clone(), until) != Some(until) {
+                        context.events.backs_off(pod, view, name);
+                    }
+                    self.restart = self.restart.into_iter().chain([until]).min();
+                }
                 Next::Restart => {
                     if let Ok(started) = runtime.restart(&view.uid, name).await {
                         runs.restarts.restarted(name, (end.clone(), now));
                         runs.is_stale = true;
+                        if let Some(view) = view.containers.iter().find(|view| view.name == *name) {
+                            context.events.started(pod, view, &started);
+                        }
                         // What ends at once has told so already.
                         self.restart = if started.is_running() { self.restart } else { Some(now) };
                         *container = started;
@@ -257,11 +272,12 @@ impl Worker {
                 runs.files = files;
             }
             None => {
-                let was_tried = self.running.is_some();
+                let before = self.running.as_ref().map(|runs| runs.state.clone());
                 let mut runs = start(context, (pod, view), files).await?;
-                if was_tried {
+                if before.is_some() {
                     back_off(&mut runs.state, view);
                 }
+                context.events.tried(pod, view, (before.as_ref(), &runs.state));
                 self.running = Some(runs);
             }
         }
@@ -309,7 +325,8 @@ async fn start(
         shared.host.set_port_maps(context.host_ports.all());
     }
     let restarts = Restarts::default();
-    Ok(Runs { state, restarts, address, files, reported: None, is_stale: false })
+    let told = BTreeMap::new();
+    Ok(Runs { state, restarts, address, files, told, reported: None, is_stale: false })
 }
 
 async fn report(

@@ -104,3 +104,69 @@ async fn who_follows_a_log_sees_each_line_and_its_end() {
     let ledger = stage.runtime.ledger("p-uid").unwrap();
     assert_eq!(ledger.log_reads()[0].bytes, log.1.as_bytes(), "exactly what was handed out is written down");
 }
+
+const EVENTS: &str = "POST /api/v1/namespaces/default/events";
+
+/// What was told of the pod, with how often, in order.
+fn told(stage: &Stage) -> Vec<(String, String, u64)> {
+    let requests = stage.stub.requests.lock().unwrap();
+    let mut told: Vec<(String, String, String, u64)> = Vec::new();
+    for (line, body) in requests.iter().filter(|(line, _)| line.contains("/events")) {
+        if line == EVENTS {
+            let text = |field: &str| body[field].as_str().unwrap().to_owned();
+            assert_eq!(body["involvedObject"]["fieldPath"], "spec.containers{c}");
+            assert_eq!(body["source"], json!({ "component": "kubelet", "host": "n1" }));
+            let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+            told.push((name, text("reason"), text("message"), body["count"].as_u64().unwrap()));
+        } else if let Some(event) = told.iter_mut().find(|(name, ..)| line.ends_with(name.as_str())) {
+            event.3 = body["count"].as_u64().unwrap();
+        }
+    }
+    told.into_iter().map(|(_, reason, message, count)| (reason, message, count)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_what_happens_to_a_pod_and_how_often() {
+    let stage = Stage::new(Flaws::none()).await;
+    *stage.stub.pods.lock().unwrap() = vec![with_token(json!({
+        "metadata": { "namespace": "default", "name": "p", "uid": "p-uid" },
+        "spec": { "nodeName": "n1", "containers": [{
+            "name": "c", "image": "ravelin.test/shell", "args": ["sh", "-c", "sleep 1; exit 2"],
+        }] },
+    }))];
+    let config = crate::KubeletConfig { events: true, ..stage.config() };
+    let _running = stage.start(config).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let event = |reason: &str, message: &str, count| (reason.to_owned(), message.to_owned(), count);
+    let expected = [
+        event("Pulled", "Container image \"ravelin.test/shell\" already present on machine", 4),
+        event("Created", "Created container: c", 4),
+        event("Started", "Started container c", 4),
+        event("BackOff", "Back-off restarting failed container c in pod p_default(p-uid)", 3),
+    ];
+    assert_eq!(told(&stage), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_tells_too_much_is_not_heard_for_a_while() {
+    let stage = Stage::new(Flaws::none()).await;
+    let client = stage.caller(stage.certificate("admin"));
+    let mut config = client.config().clone();
+    config.server = std::net::SocketAddr::from(([10, 0, 0, 1], 6443));
+    "10.0.0.1".clone_into(&mut config.server_name);
+    let client = ravelin_client::Client::new(stage.node.clone(), config);
+    let source = ravelin_client::EventSource { component: "kubelet", host: Some("n1".to_owned()) };
+    let recorder = ravelin_client::EventRecorder::new(client, source);
+    let pod = json!({ "metadata": { "namespace": "default", "name": "p", "uid": "p-uid" } });
+    let tell = |number: u32| {
+        let (message, field_path) = (format!("message {number}"), "spec.containers{c}".to_owned());
+        recorder.tell(&pod, ravelin_client::Event { is_warning: true, reason: "Odd", message, field_path });
+    };
+    (0..100).for_each(tell);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(told(&stage).len(), 25);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    (100..110).for_each(tell);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(told(&stage).len(), 27);
+}

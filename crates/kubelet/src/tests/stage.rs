@@ -128,6 +128,7 @@ impl Stage {
             status_update_interval: Some(Duration::from_secs(10)),
             status_report_interval: Duration::from_secs(300),
             sync_interval: Some(Duration::from_secs(60)),
+            events: false,
             watches: Watches::USUAL,
             runtime: self.runtime.clone(),
         }
