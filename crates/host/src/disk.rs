@@ -1,6 +1,6 @@
 //! A computer's small files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,11 +22,28 @@ pub trait Disk: Send + Sync {
     /// As `write(2)` to a file opened with `O_APPEND`.
     fn append(&self, name: &str, content: &[u8]) -> io::Result<()>;
 
+    /// What is directly in a folder, in order; a folder's name ends with `/`. `None` where there is no such
+    /// folder; one without files need not be there.
+    fn list(&self, folder: &str) -> Option<Vec<String>>;
+
     /// Removes a file; removing one that is not there is no error.
     ///
     /// # Errors
     /// As `unlink(2)`.
     fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// What is directly in a folder of a disk that knows its files by their whole names, as [`Disk::list`]
+/// has it.
+pub fn listed<'a>(names: impl Iterator<Item = &'a String>, folder: &str) -> Option<Vec<String>> {
+    let folder = format!("{}/", folder.trim_end_matches('/'));
+    let within = names.filter_map(|name| name.strip_prefix(&folder));
+    let direct = within.map(|rest| match rest.split_once('/') {
+        Some((below, _)) => format!("{below}/"),
+        None => rest.to_owned(),
+    });
+    let direct: BTreeSet<String> = direct.collect();
+    (!direct.is_empty()).then(|| direct.into_iter().collect())
 }
 
 /// Files in memory: they are gone with it.
@@ -60,8 +77,31 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn list(&self, folder: &str) -> Option<Vec<String>> {
+        listed(self.files().keys(), folder)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.files().remove(name);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_hold_what_is_directly_in_them() {
+        let disk = MemoryDisk::default();
+        for name in ["/var/log/b.log", "/var/log/a/1", "/var/log/a/2", "/var/logs", "/var/log.old"] {
+            disk.write(name, b"").unwrap();
+        }
+        for folder in ["/var/log", "/var/log/"] {
+            assert_eq!(disk.list(folder).unwrap(), ["a/", "b.log"]);
+        }
+        assert_eq!(disk.list("/var/log/a").unwrap(), ["1", "2"]);
+        assert_eq!(disk.list("/var/log/none"), None);
+        assert_eq!(disk.list("/var/log/b.log"), None, "a file is no folder");
     }
 }

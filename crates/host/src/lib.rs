@@ -16,7 +16,7 @@ mod redirect;
 mod task;
 pub mod unix;
 
-pub use disk::{Disk, MemoryDisk};
+pub use disk::{Disk, MemoryDisk, listed};
 pub use endpoint::{BoxedStream, Connection, Endpoint, Listener, Stream};
 pub use flaws::{Flaw, Flaws};
 pub use observe::{Field, SessionSecret, field};

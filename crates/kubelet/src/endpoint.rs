@@ -4,6 +4,8 @@
 //! everybody; all others are answered only to those who may ask.
 
 mod answer;
+mod checkpoint;
+mod files;
 mod log;
 mod pages;
 mod routes;
@@ -67,7 +69,8 @@ impl Endpoint {
     /// The route of a path, as far as the configuration has it.
     fn route<'a>(&self, path: &'a str) -> Option<Route<'a>> {
         let has = self.shared.config.debugging_handlers || !routes::goes_with_debugging(path);
-        Route::of(path).filter(|_| has)
+        let is_later = path.starts_with("/checkpoint") && self.shared.version() < checkpoint::FROM;
+        Route::of(path).filter(|_| has && !is_later)
     }
 
     async fn answer(&self, request: Request, peer: &PeerInfo, asked: &mut Asked) -> Answer {
@@ -112,6 +115,9 @@ impl Endpoint {
             Route::PortForward { namespace, pod, uid } if is_streamed(&asked.method) => {
                 let asked = (asked.user.as_deref().unwrap_or_default(), request);
                 either(self.streams.forward(&self.shared, (namespace, pod, uid), asked).await)
+            }
+            Route::Checkpoint { namespace, pod, container } if asked.method == Method::POST => {
+                checkpoint::serve(&self.shared, (namespace, pod, container), asked.query()).await
             }
             Route::Verbosity if asked.method == Method::PUT => pages::set_verbosity(request).await,
             route => pages::answer(&self.shared, route, (&asked.method, asked.query())),

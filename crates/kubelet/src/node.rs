@@ -1,6 +1,6 @@
 //! The node object: registration and status.
 
-use crate::config::{KubeletConfig, Taint};
+use crate::config::{EXTENDED_FROM, KubeletConfig, Taint};
 use crate::retry::Backoff;
 use crate::state::Shared;
 use ravelin_api::{object, time};
@@ -65,7 +65,7 @@ async fn try_register(host: &HostRef, client: &Client, config: &KubeletConfig) -
         }
         created => created?,
     };
-    let as_it_is = ["addresses", "daemonEndpoints", "conditions"]
+    let as_it_is = ["addresses", "daemonEndpoints", "declaredFeatures", "conditions"]
         .iter()
         .all(|part| node["status"][part] == wanted["status"][part]);
     if as_it_is { Ok(node) } else { report(host, client, (config, &node)).await }
@@ -96,7 +96,7 @@ pub(crate) fn is_current(node: &Value, host: &HostRef, config: &KubeletConfig) -
         .iter()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     let same = |part: &str| node["status"][part] == wanted["status"][part];
-    is_ready && ["addresses", "daemonEndpoints"].iter().all(|part| same(part))
+    is_ready && ["addresses", "daemonEndpoints", "declaredFeatures"].iter().all(|part| same(part))
 }
 
 /// Writes the node's status as this kubelet sees it. What others say of the present node in
@@ -124,7 +124,7 @@ fn node_object(host: &HostRef, config: &KubeletConfig) -> Value {
         spec["taints"] = config.taints.iter().map(taint).collect();
     }
     let resources = json!({ "cpu": "4", "memory": "8Gi", "pods": "110" });
-    json!({
+    let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": name, "labels": labels },
@@ -142,7 +142,18 @@ fn node_object(host: &HostRef, config: &KubeletConfig) -> Value {
                 "machineID": "", "systemUUID": "", "bootID": "",
             },
         },
-    })
+    });
+    let features = declared_features(config);
+    if !features.is_empty() {
+        node["status"]["declaredFeatures"] = json!(features);
+    }
+    node
+}
+
+/// What this kubelet says that it can do (`NodeDeclaredFeatures`, on from 1.36), of what upstream's
+/// declares the part that is here.
+fn declared_features(config: &KubeletConfig) -> Vec<&'static str> {
+    if config.version() >= EXTENDED_FROM { vec!["ExtendWebSocketsToKubelet"] } else { Vec::new() }
 }
 
 fn default_labels(config: &KubeletConfig) -> Value {

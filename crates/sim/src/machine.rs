@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use ravelin_entropy::Entropy;
 use ravelin_host::unix::UnixSockets;
 use ravelin_host::{
-    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret, Task,
+    Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret,
+    Task, listed,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -46,6 +47,10 @@ impl Disk for Belongings {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.entry(name.to_owned()).or_default().extend_from_slice(content);
         Ok(())
+    }
+
+    fn list(&self, folder: &str) -> Option<Vec<String>> {
+        listed(self.files.lock().unwrap_or_else(PoisonError::into_inner).keys(), folder)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The largest file that is read, in bytes; a larger one counts as missing.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
+/// The most files of a folder that are listed.
+const MAX_LISTED: usize = 10_000;
+
 /// Files of the owner alone below a root; a name is a path within it.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -90,6 +93,18 @@ impl Disk for Folder {
     fn append(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let path = self.prepared(name)?;
         OpenOptions::new().append(true).create(true).mode(0o600).open(path)?.write_all(content)
+    }
+
+    fn list(&self, folder: &str) -> Option<Vec<String>> {
+        let entries = std::fs::read_dir(self.path(folder).ok()?).ok()?;
+        let names = entries.flatten().take(MAX_LISTED).filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let is_folder = entry.file_type().ok()?.is_dir();
+            Some(if is_folder { name + "/" } else { name })
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Some(names)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

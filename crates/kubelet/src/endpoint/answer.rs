@@ -38,6 +38,11 @@ impl Answer {
         Self { status, headers: Box::new(headers), content: Content::Whole(content.into()) }
     }
 
+    /// An answer without content.
+    pub(super) fn bare(status: StatusCode) -> Self {
+        Self { status, headers: Box::default(), content: Content::Whole(Bytes::new()) }
+    }
+
     pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
         Self::of(status, TEXT, text)
     }

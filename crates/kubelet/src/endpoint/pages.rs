@@ -4,6 +4,7 @@
 //! What this kubelet does not measure (processors, memory, disks) is left out, not made up.
 
 use super::answer::Answer;
+use super::files;
 use super::routes::{Metrics, Route};
 use crate::config::{Authorization, Serving};
 use crate::state::Shared;
@@ -41,9 +42,8 @@ pub(super) fn answer(shared: &Shared, route: Route<'_>, (method, query): (&Metho
         Route::Configz => Answer::json(&json!({ "kubeletconfig": configuration(shared) }))
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         Route::Verbosity => Answer::of(StatusCode::NOT_ACCEPTABLE, PLAIN, "unsupported http method\n"),
-        // The node's log folder is not kept: no file of it is there.
-        Route::Logs(_) if gets => Answer::not_found(),
-        Route::Run { .. } => Answer::method_not_allowed("POST"),
+        Route::Logs(path) if gets => files::serve(shared, path, query),
+        Route::Run { .. } | Route::Checkpoint { .. } => Answer::method_not_allowed("POST"),
         Route::Exec(_) | Route::Attach(_) | Route::PortForward { .. } => {
             Answer::method_not_allowed("GET, POST")
         }

@@ -29,6 +29,8 @@ pub(super) enum Route<'a> {
     Attach(Inside<'a>),
     /// `/portForward/{namespace}/{pod}`, with the pod's UID or not.
     PortForward { namespace: &'a str, pod: &'a str, uid: Option<&'a str> },
+    /// `/checkpoint/{namespace}/{pod}/{container}`.
+    Checkpoint { namespace: &'a str, pod: &'a str, container: &'a str },
     /// A path that only its form with a slash has a handler: callers are redirected before anything
     /// else.
     WithoutSlash(&'static str),
@@ -128,6 +130,7 @@ impl<'a> Route<'a> {
         }
         Some(match (*service, parts.as_slice()) {
             ("/containerLogs", [namespace, pod, container]) => Self::Log { namespace, pod, container },
+            ("/checkpoint", [namespace, pod, container]) => Self::Checkpoint { namespace, pod, container },
             ("/run", [namespace, pod, container]) => Self::Run { namespace, pod, uid: None, container },
             ("/run", [namespace, pod, uid, container]) => {
                 Self::Run { namespace, pod, uid: Some(uid), container }
@@ -181,7 +184,8 @@ mod tests {
             ("/stats/summary", Some(Route::Stats)),
             ("/stats/", Some(Route::Absent)),
             ("/pods/", Some(Route::Absent)),
-            ("/checkpoint/ns/p/c", Some(Route::Absent)),
+            ("/checkpoint/ns/p/c", Some(Route::Checkpoint { namespace: "ns", pod: "p", container: "c" })),
+            ("/checkpoint/ns/p", Some(Route::Absent)),
             ("/runningpods", Some(Route::WithoutSlash("/runningpods/"))),
             ("/flagz", None),
             ("/healthz/other", None),

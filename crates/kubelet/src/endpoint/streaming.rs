@@ -13,6 +13,7 @@ mod remote;
 
 use super::answer::Answer;
 use super::routes::Inside;
+use crate::config::EXTENDED_FROM;
 use crate::state::Shared;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
@@ -35,8 +36,6 @@ const PROTOCOLS: [&str; 5] =
     ["v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"];
 const PORT_FORWARD: [&str; 1] = ["portforward.k8s.io"];
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
-/// From when on a kubelet takes WebSockets of version 5 and tunnels (`ExtendWebSocketsToKubelet`).
-pub(crate) const EXTENDED_FROM: (u32, u32) = (1, 36);
 
 /// The streaming connections of an endpoint; they end with it.
 #[derive(Default)]

@@ -116,3 +116,70 @@ async fn fine_grained_rights_open_single_pages_from_the_version_that_knows_them(
         assert_eq!(get(&reader, "/configz").await.0, 403, "{version}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_nodes_log_folder_is_served_as_go_serves_files() {
+    let (stage, _running, admin) = with_a_pod(false).await;
+    const HEAD: &str = "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n";
+    assert_eq!(get(&admin, "/logs/").await, (200, format!("{HEAD}</pre>\n")));
+    let disk = stage.node.disk();
+    disk.write("/var/log/syslog", b"a line\n").unwrap();
+    disk.write("/var/log/pods/a b/0.log", b"\0").unwrap();
+    disk.write("/var/secret", b"none of theirs").unwrap();
+    let list = "<a href=\"pods/\">pods/</a>\n<a href=\"syslog\">syslog</a>\n";
+    assert_eq!(get(&admin, "/logs/").await, (200, format!("{HEAD}{list}</pre>\n")));
+    assert_eq!(get(&admin, "/logs/syslog").await, (200, "a line\n".to_owned()));
+    let list = "<a href=\"a%20b/\">a b/</a>\n";
+    assert_eq!(get(&admin, "/logs/pods/").await, (200, format!("{HEAD}{list}</pre>\n")));
+    for (path, status, location, kind) in [
+        ("/logs/pods?x=1", 301, "pods/?x=1", ""),
+        ("/logs/syslog/", 301, "../syslog", ""),
+        ("/logs/pods/index.html", 301, "./", ""),
+        ("/logs/none", 404, "", "text/plain; charset=utf-8"),
+        ("/logs/..%2Fsecret", 400, "", "text/plain; charset=utf-8"),
+        ("/logs/pods/a%20b/0.log", 200, "", "application/octet-stream"),
+    ] {
+        let request = http::Request::get(path).body(body::empty()).unwrap();
+        let (code, headers, bytes) = admin.raw(request).await.unwrap();
+        let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        assert_eq!(
+            (code.as_u16(), header("location").as_str(), header("content-type").as_str()),
+            (status, location, kind),
+            "{path}: {bytes:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_are_beyond_its_runtime() {
+    let (_stage, _running, admin) = with_a_pod(false).await;
+    let post = async |path: &str| {
+        let request = http::Request::post(path).body(body::empty()).unwrap();
+        let (status, _, bytes) = admin.raw(request).await.unwrap();
+        (status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    let failed = "checkpointing of default/p/c failed (rpc error: code = Unimplemented desc = method \
+                  CheckpointContainer not implemented)";
+    for (path, status, text) in [
+        ("/checkpoint/default/p/c", 500, failed),
+        ("/checkpoint/default/p/c?timeout=x", 404, "cannot parse value of timeout parameter"),
+        ("/checkpoint/default/p/d", 404, "container d does not exist"),
+        ("/checkpoint/default/q/c", 404, "pod does not exist"),
+        ("/checkpoint/default/q", 404, "404: Page Not Found"),
+    ] {
+        assert_eq!(post(path).await, (status, text.to_owned()), "{path}");
+    }
+    assert_eq!(get(&admin, "/checkpoint/default/p/c").await.0, 405);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_declares_what_its_version_can_do() {
+    for (version, declared) in [("v1.35.1", Value::Null), ("v1.36.0", json!(["ExtendWebSocketsToKubelet"]))] {
+        let stage = Stage::new(Flaws::none()).await;
+        let mut config = stage.config();
+        version.clone_into(&mut config.version);
+        let _running = stage.start(config).await;
+        let node = stage.request("POST /api/v1/nodes").await;
+        assert_eq!(node["status"]["declaredFeatures"], declared, "{version}");
+    }
+}
