@@ -6,8 +6,8 @@ use crate::files::Files;
 use crate::ports;
 use crate::process::Surroundings;
 use crate::{
-    ContainerState, ContainerView, Ledger, LogOptions, LogStream, PodState, ProcessIo, Runtime, RuntimeError,
-    Sandbox,
+    ContainerState, ContainerView, Ledger, LogOptions, LogStream, PodState, ProcessIo, Retention, Runtime,
+    RuntimeError, Sandbox,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 /// Runs the built-in workloads. Its pods end when it is dropped.
 #[derive(Default)]
 pub struct Builtin {
+    retention: Retention,
     pods: Mutex<Pods>,
     changes: watch::Sender<u64>,
 }
@@ -27,7 +28,7 @@ pub struct Builtin {
 #[derive(Default)]
 struct Pods {
     running: BTreeMap<String, RunningPod>,
-    /// Ledgers stay when their pod has gone: an observer reads them afterwards.
+    /// Ledgers stay when their pod has gone, where all is retained: an observer reads them afterwards.
     ledgers: BTreeMap<String, Arc<Ledger>>,
 }
 
@@ -105,6 +106,11 @@ impl Builtin {
         Self::default()
     }
 
+    /// A runtime without pods that remembers so much of what they did.
+    pub fn with(retention: Retention) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
     fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,7 +120,7 @@ impl Builtin {
         self.changes.clone()
     }
 
-    /// The ledger of the pod with this UID, also after its end.
+    /// The ledger of the pod with this UID; also after its end, where all is retained.
     pub fn ledger(&self, uid: &str) -> Option<Arc<Ledger>> {
         self.pods().ledgers.get(uid).cloned()
     }
@@ -177,7 +183,8 @@ impl Runtime for Builtin {
             }
             is_alive
         });
-        let ledger = self.pods().ledgers.entry(uid.clone()).or_default().clone();
+        let made = || Arc::new(Ledger::with(self.retention));
+        let ledger = Arc::clone(self.pods().ledgers.entry(uid.clone()).or_insert_with(made));
         let (files, started, mut kept) = match before {
             Some(pod) => (pod.files, pod.started, pod.containers),
             None => {
@@ -239,7 +246,10 @@ impl Runtime for Builtin {
     async fn stop_pod(&self, uid: &str, _: Duration) -> bool {
         let mut pods = self.pods();
         let Some(pod) = pods.running.remove(uid) else { return true };
-        let ledger = pods.ledgers.get(uid).map(Arc::clone);
+        let ledger = match self.retention {
+            Retention::All => pods.ledgers.get(uid).map(Arc::clone),
+            Retention::Newest => pods.ledgers.remove(uid),
+        };
         drop(pods);
         for name in pod.sandbox.files.keys() {
             // A file that stays is no reason to keep the pod.

@@ -15,11 +15,25 @@ pub(crate) use runs::{Recording, Side};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A pod executes at most this many requests: past it, it answers 503 rather than forget.
 pub const MAX_SERVED: usize = 100_000;
+
+/// Where only the newest is retained: so many requests of a pod, and as many commands and readings of
+/// logs each; their bytes have the bounds that they have everywhere.
+pub const MAX_RETAINED: usize = 1_000;
+
+/// How much ledgers remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Everything, and what could not be remembered is not done: for verdicts.
+    #[default]
+    All,
+    /// The newest [`MAX_RETAINED`] things of pods that run: for clusters that run for long.
+    Newest,
+}
 
 /// The header that names a probe where there is no room elsewhere.
 const PROBE_HEADER: &str = "x-ravelin-probe";
@@ -69,8 +83,11 @@ pub struct Ledger(Mutex<Book>);
 
 #[derive(Default)]
 struct Book {
+    retention: Retention,
     planted: BTreeMap<String, String>,
-    served: Vec<Served>,
+    served: VecDeque<Served>,
+    /// How many requests were executed.
+    executed: u64,
     logs: logs::Logs,
     runs: runs::Runs,
 }
@@ -87,6 +104,11 @@ impl Ledger {
         Self::default()
     }
 
+    /// An empty ledger that remembers so much.
+    pub fn with(retention: Retention) -> Self {
+        Self(Mutex::new(Book { retention, ..Book::default() }))
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,18 +118,22 @@ impl Ledger {
         self.book().planted.insert(probe.to_owned(), secret.to_owned());
     }
 
-    /// Everything executed so far, in order.
+    /// Everything executed so far, in order, as far as it is retained.
     pub fn served(&self) -> Vec<Served> {
-        self.book().served.clone()
+        self.book().served.iter().cloned().collect()
     }
 
     /// Executes a request and writes it down.
     pub fn execute(&self, request: Received) -> Answer {
         let mut book = self.book();
+        if book.retention == Retention::Newest && book.served.len() >= MAX_RETAINED {
+            book.served.pop_front();
+        }
         if book.served.len() >= MAX_SERVED {
             return Answer { status: 503, body: Bytes::from_static(b"too many requests\n") };
         }
-        let serial = book.served.len() as u64 + 1;
+        book.executed += 1;
+        let serial = book.executed;
         let asked = Asked::of(&request);
         let answer = match &asked {
             Asked::Nothing => Answer { status: 200, body: Bytes::from_static(b"a ravelin workload\n") },
@@ -122,7 +148,7 @@ impl Ledger {
             Asked::Probe(probe) => Some(probe),
             _ => None,
         };
-        book.served.push(Served { request, probe, serial, answer: answer.clone() });
+        book.served.push_back(Served { request, probe, serial, answer: answer.clone() });
         answer
     }
 }
@@ -164,6 +190,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn request(method: &str, path: &str, body: &str) -> Received {
         Received {
@@ -198,6 +225,23 @@ mod tests {
         let served = ledger.served();
         assert_eq!(served.len(), table.len(), "refused requests are recorded too");
         assert_eq!(served[2].probe.as_deref(), Some("p2"), "also the id of an unknown probe");
+    }
+
+    #[test]
+    fn a_pod_that_runs_for_long_forgets_instead_of_refusing() {
+        let ledger = Arc::new(Ledger::with(Retention::Newest));
+        ledger.plant("p1", "canary");
+        for number in 1..=3 * MAX_RETAINED as u64 {
+            let answer = ledger.execute(request("GET", "/probe?probe=p1", ""));
+            assert!(answer.body.ends_with(format!("\"serial\":{number}}}").as_bytes()), "{number}");
+            let run = ledger.begin_run(Timestamp::UNIX_EPOCH, "c", &["x".repeat(1024 * 1024)]);
+            run.expect("it runs").ended(7);
+            drop(ledger.open_log(Timestamp::UNIX_EPOCH, "c", &crate::LogOptions::default()));
+        }
+        assert_eq!(ledger.served().len(), MAX_RETAINED);
+        assert_eq!(ledger.served()[0].serial, 2 * MAX_RETAINED as u64 + 1);
+        assert!(ledger.runs().len() <= MAX_RETAINED && ledger.runs().iter().all(|ran| ran.has_ended));
+        assert_eq!(ledger.log_reads().len(), MAX_RETAINED);
     }
 
     #[test]

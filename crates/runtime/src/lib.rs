@@ -27,7 +27,8 @@ pub use builtin::Builtin;
 pub use files::{MAX_FILE_BYTES, MAX_WRITTEN_BYTES, MAX_WRITTEN_FILES};
 pub use io::{BoxedReader, BoxedWriter, LogStream, ProcessIo};
 pub use ledger::{
-    Answer, Ledger, MAX_RECORDED_BYTES, MAX_RECORDING_BYTES, MAX_SERVED, Ran, Received, RunOutput, Served,
+    Answer, Ledger, MAX_RECORDED_BYTES, MAX_RECORDING_BYTES, MAX_SERVED, Ran, Received, Retention, RunOutput,
+    Served,
 };
 pub use log::{LogLine, LogOptions, LogRead, LogSource, MAX_LOG_BYTES, MAX_LOG_FILES};
 pub use pod::{ContainerView, MAX_CONTAINERS, MalformedPod, PodView};

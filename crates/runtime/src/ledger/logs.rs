@@ -1,11 +1,11 @@
 //! The logs of a pod's containers, and what was handed out of them.
 
-use super::{Ledger, MAX_SERVED};
+use super::{Ledger, MAX_RETAINED, MAX_SERVED, Retention};
 use crate::LogStream;
 use crate::log::{LogLine, LogOptions, LogRead, LogReader, SharedLog};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What is remembered of all that was handed out of a pod's logs; past it, readings are remembered
@@ -15,7 +15,9 @@ const MAX_READ_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Logs {
     by_container: BTreeMap<String, OfContainer>,
-    reads: Vec<Reading>,
+    reads: VecDeque<Reading>,
+    /// How many were forgotten.
+    forgotten: usize,
     /// How many bytes the readings hold.
     held: usize,
 }
@@ -31,6 +33,15 @@ struct Reading {
     container: String,
     options: LogOptions,
     bytes: BytesMut,
+}
+
+impl Logs {
+    fn forget(&mut self) {
+        if let Some(reading) = self.reads.pop_front() {
+            self.forgotten += 1;
+            self.held -= reading.bytes.len();
+        }
+    }
 }
 
 impl Ledger {
@@ -83,10 +94,13 @@ impl Ledger {
         let mut book = self.book();
         let of = book.logs.by_container.entry(container.to_owned()).or_default();
         let log = if options.previous { of.previous.clone()? } else { Arc::clone(&of.current) };
+        if book.retention == Retention::Newest && book.logs.reads.len() >= MAX_RETAINED {
+            book.logs.forget();
+        }
         let number = (book.logs.reads.len() < MAX_SERVED).then(|| {
             let (container, options) = (container.to_owned(), options.clone());
-            book.logs.reads.push(Reading { at, container, options, bytes: BytesMut::new() });
-            book.logs.reads.len() - 1
+            book.logs.reads.push_back(Reading { at, container, options, bytes: BytesMut::new() });
+            book.logs.forgotten + book.logs.reads.len() - 1
         });
         drop(book);
         let state = (LogReader::new(&log, options), Arc::clone(self));
@@ -100,7 +114,8 @@ impl Ledger {
 
     fn handed_out(&self, number: Option<usize>, piece: &Bytes) {
         let logs = &mut self.book().logs;
-        if let Some(reading) = number.and_then(|number| logs.reads.get_mut(number))
+        let index = number.and_then(|number| number.checked_sub(logs.forgotten));
+        if let Some(reading) = index.and_then(|index| logs.reads.get_mut(index))
             && logs.held + piece.len() <= MAX_READ_BYTES
         {
             logs.held += piece.len();

@@ -1,8 +1,9 @@
 //! The commands that were run in a pod.
 
-use super::{Ledger, MAX_SERVED};
+use super::{Ledger, MAX_RETAINED, MAX_SERVED, Retention};
 use bytes::Bytes;
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// So much is remembered of each of a command's streams; the rest passes unrecorded.
@@ -56,7 +57,9 @@ pub(crate) enum Side {
 
 #[derive(Default)]
 pub(super) struct Runs {
-    all: Vec<Run>,
+    all: VecDeque<Run>,
+    /// How many were forgotten.
+    forgotten: usize,
     /// How many bytes they hold.
     held: usize,
     /// How many their programs and arguments do.
@@ -78,21 +81,41 @@ pub(crate) struct Recording {
     number: usize,
 }
 
+impl Runs {
+    /// A run by its number, while it is remembered.
+    fn run(&mut self, number: usize) -> Option<&mut Run> {
+        self.all.get_mut(number.checked_sub(self.forgotten)?)
+    }
+
+    fn forget(&mut self) {
+        let Some(run) = self.all.pop_front() else { return };
+        self.forgotten += 1;
+        self.held -= run.streams.iter().map(Vec::len).sum::<usize>();
+        self.argv_bytes -= bytes(&run.argv);
+    }
+}
+
+/// What a program and its arguments take.
+fn bytes(argv: &[String]) -> usize {
+    argv.iter().map(|word| word.len() + size_of::<String>()).sum()
+}
+
 impl Recording {
     /// Bytes that passed.
     pub(crate) fn passed(&self, side: Side, bytes: &[u8]) {
         let runs = &mut self.ledger.book().runs;
-        let Some(run) = runs.all.get_mut(self.number) else { return };
+        let left = MAX_RECORDED_BYTES - runs.held;
+        let Some(run) = runs.run(self.number) else { return };
         let stream = &mut run.streams[side as usize];
-        let room = (MAX_RECORDING_BYTES - stream.len()).min(MAX_RECORDED_BYTES - runs.held);
+        let room = (MAX_RECORDING_BYTES - stream.len()).min(left);
         let kept = &bytes[..bytes.len().min(room)];
-        runs.held += kept.len();
         stream.extend_from_slice(kept);
+        runs.held += kept.len();
     }
 
     /// The command has ended.
     pub(crate) fn ended(&self, exit_code: i32) {
-        if let Some(run) = self.ledger.book().runs.all.get_mut(self.number) {
+        if let Some(run) = self.ledger.book().runs.run(self.number) {
             run.exit_code = Some(exit_code);
         }
     }
@@ -124,15 +147,22 @@ impl Ledger {
         container: &str,
         argv: &[String],
     ) -> Option<Recording> {
-        let runs = &mut self.book().runs;
-        let bytes: usize = argv.iter().map(|word| word.len() + size_of::<String>()).sum();
+        let mut book = self.book();
+        let forgets = book.retention == Retention::Newest;
+        let (runs, bytes) = (&mut book.runs, bytes(argv));
+        while forgets
+            && !runs.all.is_empty()
+            && (runs.all.len() >= MAX_RETAINED || runs.argv_bytes + bytes > MAX_ARGV_BYTES)
+        {
+            runs.forget();
+        }
         if runs.all.len() >= MAX_SERVED || runs.argv_bytes + bytes > MAX_ARGV_BYTES {
             return None;
         }
         runs.argv_bytes += bytes;
         let (container, argv) = (container.to_owned(), argv.to_vec());
-        runs.all.push(Run { at, container, argv, streams: Default::default(), exit_code: None });
-        Some(Recording { ledger: Arc::clone(self), number: runs.all.len() - 1 })
+        runs.all.push_back(Run { at, container, argv, streams: Default::default(), exit_code: None });
+        Some(Recording { ledger: Arc::clone(self), number: runs.forgotten + runs.all.len() - 1 })
     }
 }
 
