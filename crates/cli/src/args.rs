@@ -1,6 +1,6 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
-use crate::component::{Apiserver, ControllerManager, Kubelet};
+use crate::component::{Apiserver, ControllerManager, Kubelet, Proxy};
 use crate::scenario::ScenarioOptions;
 use crate::up::Up;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Apiserver(Apiserver),
     ControllerManager(ControllerManager),
     Kubelet(Kubelet),
+    Proxy(Proxy),
 }
 
 /// Simulate the cluster of these configuration files under attack

@@ -6,6 +6,8 @@ mod controller_manager;
 mod given;
 mod kubelet;
 mod material;
+mod plugin;
+mod proxy;
 
 use crate::console::Console;
 use crate::files::{self, Refused};
@@ -30,7 +32,9 @@ is an error. Flags that change nothing here are named once. Two flags are its ow
   --kubernetes-version V  the version whose defaults and behaviours apply, such as 1.33
   --verbose               say what the component says of itself, on standard error
 
-Private keys must be P-256 (EC) keys, as PKCS#8 or SEC1 PEM: RSA keys cannot be used yet.
+Private keys must be P-256 (EC) keys, as PKCS#8 or SEC1 PEM: RSA keys cannot be used yet. A kubeconfig's
+user has a client certificate, a token, a token file or an exec plugin; a plugin's certificate is used
+until it ends, its token asked for again in time.
 
 Exit status:
   0  it ran until it was told to stop
@@ -81,7 +85,8 @@ pub(crate) struct Apiserver {
 /// Run a controller manager on this computer, for our apiserver or a real one
 ///
 /// Approves and signs kubelets' signing requests, keeps endpoints and slices, watches nodes, collects
-/// garbage, publishes root certificates, fills namespaces. It does not serve its own port.
+/// garbage, publishes root certificates, fills namespaces. Its own port asks the apiserver who calls and
+/// what they may, with --authentication-kubeconfig and --authorization-kubeconfig.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = concat!(
     "\
@@ -97,6 +102,27 @@ pub(crate) struct ControllerManager {
     flags: Vec<String>,
 }
 
+/// Run a service proxy on this computer, for our apiserver or a real one
+///
+/// It follows Services and EndpointSlices, and carries what this computer's programs send to a service to
+/// one of its endpoints, by copying: it changes no packet filter and needs no rights. A service is reached
+/// at its own address where that is one of this computer's, as node ports are. Cluster addresses become so
+/// with `ip route add local 10.96.0.0/12 dev lo` (the services' range); without it each has a socket on
+/// 127.0.0.1 that is named when it opens. TCP only. Endpoints see this computer as the client.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = concat!(
+    "\
+Example:
+  ravelin proxy --kubeconfig kube-proxy.conf --hostname-override worker-1 \\
+      --healthz-bind-address 127.0.0.1:10256 --metrics-bind-address 127.0.0.1:10249
+
+", about!()))]
+pub(crate) struct Proxy {
+    /// Flags of kube-proxy
+    #[arg(value_name = "--FLAG", trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    flags: Vec<String>,
+}
+
 /// Runs a controller manager until it is told to stop.
 pub(crate) fn controller_manager(options: &ControllerManager, console: &mut Console<'_>) -> Status {
     run(Component::ControllerManager, &options.flags, console)
@@ -105,6 +131,11 @@ pub(crate) fn controller_manager(options: &ControllerManager, console: &mut Cons
 /// Runs a kubelet until it is told to stop.
 pub(crate) fn kubelet(options: &Kubelet, console: &mut Console<'_>) -> Status {
     run(Component::Kubelet, &options.flags, console)
+}
+
+/// Runs a service proxy until it is told to stop.
+pub(crate) fn proxy(options: &Proxy, console: &mut Console<'_>) -> Status {
+    run(Component::Proxy, &options.flags, console)
 }
 
 /// Runs an apiserver until it is told to stop.
@@ -124,6 +155,7 @@ fn run(component: Component, flags: &[String], console: &mut Console<'_>) -> Sta
             match component {
                 Component::Kubelet => kubelet::run(&given, stop, console).await,
                 Component::ControllerManager => controller_manager::run(&given, stop, console).await,
+                Component::Proxy => proxy::run(&given, stop, console).await,
                 _ => apiserver::run(&given, stop, console).await,
             }
         };

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Apiserver(options) => component::apiserver(&options, console),
         Command::ControllerManager(options) => component::controller_manager(&options, console),
         Command::Kubelet(options) => component::kubelet(&options, console),
+        Command::Proxy(options) => component::proxy(&options, console),
     };
     status.into()
 }

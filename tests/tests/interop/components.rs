@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "joiners-of-this-test";
 
 /// A folder with an authority, removed at the end.
-struct Folder {
-    path: PathBuf,
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
     authority: Authority,
 }
 
 impl Folder {
-    fn new(test: &str) -> Self {
+    pub(super) fn new(test: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the tests' own folder can be written");
@@ -37,12 +37,12 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(super) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path.join(name), content).expect("the tests' own folder can be written");
     }
 
     /// A certificate and its key as `NAME.crt` and `NAME.key`.
-    fn issue(&self, name: &str, (subject, usage): (Subject, Usage)) -> Identity {
+    pub(super) fn issue(&self, name: &str, (subject, usage): (Subject, Usage)) -> Identity {
         let (not_before, not_after) = lifetime();
         let sans = if usage == Usage::Server { vec![San::Ip([127, 0, 0, 1].into())] } else { vec![] };
         let profile = Profile { subject, sans, usages: vec![usage], not_before, not_after };
@@ -53,7 +53,7 @@ impl Folder {
     }
 
     /// A kubeconfig for the apiserver at this port.
-    fn kubeconfig(&self, name: &str, port: u16, user: serde_json::Value) {
+    pub(super) fn kubeconfig(&self, name: &str, port: u16, user: serde_json::Value) {
         let server = format!("https://127.0.0.1:{port}");
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "one",
@@ -64,7 +64,27 @@ impl Folder {
         self.write(name, &config.to_string());
     }
 
-    fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
+    /// What a component's own port answers to whoever has this certificate, or how it refuses.
+    fn asked(&self, port: u16, who: &str, path: &str) -> Result<String, String> {
+        let kubectl = kubectls().first().expect("the machine has a kubectl");
+        let (server, certificate, key) =
+            (format!("https://127.0.0.1:{port}"), format!("{who}.crt"), format!("{who}.key"));
+        let mut command = Command::new(&kubectl.program);
+        command.args([
+            "--server",
+            &server,
+            "--insecure-skip-tls-verify",
+            "--client-certificate",
+            &certificate,
+        ]);
+        command.args(["--client-key", &key, "get", "--raw", path]);
+        command.current_dir(&self.path).env("HOME", &self.path).env("KUBECONFIG", "/dev/null");
+        let ran = finished(command.stdin(Stdio::null()), b"");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(text(&ran.stderr)) }
+    }
+
+    pub(super) fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
         let kubectl = kubectls().first().expect("the machine has a kubectl");
         let mut command = Command::new(&kubectl.program);
         command
@@ -94,20 +114,20 @@ fn lifetime() -> (jiff::Timestamp, jiff::Timestamp) {
 
 /// A port that nobody listens on now.
 #[allow(clippy::disallowed_types, reason = "the port is for another process")]
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     socket.local_addr().expect("it is bound").port()
 }
 
 /// A component that runs; it is killed when this is dropped.
-struct Component {
+pub(super) struct Component {
     child: Child,
     lines: mpsc::Receiver<String>,
     said: String,
 }
 
 impl Component {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(super) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = ravelin(arguments);
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -122,11 +142,21 @@ impl Component {
         Self { child, lines, said: String::new() }
     }
 
-    fn says(&mut self, what: &str) {
+    pub(super) fn says(&mut self, what: &str) {
         while !self.said.contains(what) {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else { panic!("never {what:?}: {}", self.said) };
             self.said += &(line + "\n");
         }
+    }
+
+    /// The rest of the line that it says and that begins so.
+    pub(super) fn told(&mut self, beginning: &str) -> String {
+        self.says(beginning);
+        if !self.said.ends_with('\n') {
+            self.says("\n");
+        }
+        let line = self.said.lines().find_map(|line| line.split_once(beginning));
+        line.expect("it was said").1.to_owned()
     }
 }
 
@@ -138,7 +168,7 @@ impl Drop for Component {
     }
 }
 
-fn apiserver(folder: &Folder, port: u16) -> Component {
+pub(super) fn apiserver(folder: &Folder, port: u16) -> Component {
     folder.issue("api", (Subject::new("kube-apiserver", &[]), Usage::Server));
     let key = KeyPair::generate(&mut ravelin_entropy::stream(&["service accounts"]));
     folder.write("sa.key", &key.to_pem());
@@ -157,10 +187,14 @@ fn apiserver(folder: &Folder, port: u16) -> Component {
     started
 }
 
-fn controller_manager(folder: &Folder) -> Component {
-    let flags = "controller-manager --kubeconfig admin.conf --root-ca-file ca.crt --allocate-node-cidrs=true \
-                 --cluster-cidr 10.77.0.0/16 --cluster-signing-cert-file ca.crt \
-                 --cluster-signing-key-file ca.key --kubernetes-version=1.33";
+fn controller_manager(folder: &Folder, port: u16) -> Component {
+    let flags = format!(
+        "controller-manager --kubeconfig admin.conf --root-ca-file ca.crt --allocate-node-cidrs=true \
+         --cluster-cidr 10.77.0.0/16 --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \
+         --bind-address 127.0.0.1 --secure-port {port} --client-ca-file ca.crt \
+         --authentication-kubeconfig admin.conf --authorization-kubeconfig admin.conf \
+         --kubernetes-version=1.33"
+    );
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mut started = Component::start(&folder.path, &flags);
     started.says("controller manager of the apiserver at 127.0.0.1:");
@@ -204,7 +238,24 @@ fn a_kubelet_joins_an_apiserver_each_a_process_of_its_own() {
         let role = format!("--clusterrole={role}");
         folder.kubectl(&["create", "clusterrolebinding", name, &role, "--group=system:bootstrappers"], "");
     }
-    let _manager = controller_manager(&folder);
+    let manager_port = free_port();
+    let _manager = controller_manager(&folder, manager_port);
+    folder.issue("passer-by", (Subject::new("passer-by", &[]), Usage::Client));
+    for (who, path, answer) in [
+        ("passer-by", "/healthz", Some("ok")),
+        ("passer-by", "/metrics", None),
+        ("admin", "/metrics", Some("leader_election_master_status")),
+    ] {
+        let told = folder.asked(manager_port, who, path);
+        match answer {
+            Some(part) => {
+                assert!(told.as_ref().is_ok_and(|text| text.contains(part)), "{who} {path}: {told:?}")
+            }
+            None => {
+                assert!(told.as_ref().is_err_and(|text| text.contains("orbidden")), "{who} {path}: {told:?}")
+            }
+        }
+    }
     let joined = kubelet(&folder);
     folder.kubectl(&["wait", "--for=condition=Ready", "node/worker-1", "--timeout=30s"], "");
     let mode = |name: &str| {
@@ -236,6 +287,7 @@ fn what_a_component_cannot_use_is_said_before_it_runs() {
     let folder = Folder::new("component-errors");
     folder.kubeconfig("none.conf", 1, json!({}));
     folder.kubeconfig("exec.conf", 1, json!({"exec": {"command": "get-token"}}));
+    folder.kubeconfig("basic.conf", 1, json!({"username": "me", "password": "x"}));
     folder.write("rsa.key", "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----\n");
     folder.issue("api", (Subject::new("kube-apiserver", &[]), Usage::Server));
     for (flags, why) in [
@@ -244,7 +296,13 @@ fn what_a_component_cannot_use_is_said_before_it_runs() {
         ("kubelet --kubeconfig absent.conf", "there is no such file"),
         ("kubelet --kubeconfig none.conf", "a kubelet needs a client certificate"),
         ("controller-manager --kubeconfig none.conf", "neither a certificate nor a token"),
-        ("controller-manager --kubeconfig exec.conf", "accepted: a client certificate or a token"),
+        (
+            "controller-manager --kubeconfig exec.conf",
+            "exec: apiVersion: \"\"; accepted: client.authentication",
+        ),
+        ("controller-manager --kubeconfig basic.conf", "accepted: a client certificate, a token or exec"),
+        ("proxy --v=2", "--kubeconfig (clientConnection.kubeconfig) is missing"),
+        ("proxy --proxy-modes=ipvs", "kube-proxy has no such flag"),
         (
             "apiserver --service-cluster-ip-range 10.96.0.0/12 --tls-cert-file api.crt --tls-private-key-file rsa.key",
             "RSA keys cannot be used yet",

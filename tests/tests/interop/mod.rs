@@ -5,6 +5,7 @@ mod components;
 mod kube_client;
 mod kubectl;
 mod pcap;
+mod proxies;
 mod python;
 pub mod rig;
 mod up;

@@ -5,7 +5,14 @@ use crate::services::stage::{Setting, Stage};
 use ravelin_client::{Carrier, ClientError, Outcome, PodName, Remote, RemoteClient, RemoteOptions};
 use serde_json::json;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What one direction of a command holds at most between a writer and a reader that stands still, in
+/// bytes: two connections with what is unsent, in flight and unread of each, and the pieces between.
+const MAX_HELD_BYTES: usize = 2 << 20;
+/// How long it must not move until it stands still.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 const ALL: RemoteOptions = RemoteOptions { stdin: true, stdout: true, stderr: true, tty: false };
 const POD: PodName<'_> = PodName { namespace: "ravelin", name: "web" };
@@ -94,4 +101,50 @@ fn without_the_right_to_it_nobody_runs_a_command() {
         })
     });
     assert_eq!((refusals, runs), (vec![403, 403], 0));
+}
+
+/// How much a command's input takes until it stands still, and then whether all that was taken comes
+/// out of its output, in order, once that is read.
+async fn filled(streams: RemoteClient, repeats: bool) -> (usize, bool) {
+    let RemoteClient { stdin, stdout, .. } = streams;
+    let (mut stdin, mut stdout) = (stdin.expect("asked for"), stdout.expect("asked for"));
+    let pattern = |at: usize| (at / 7 % 251).to_le_bytes()[0];
+    let mut taken = 0;
+    loop {
+        let piece: Vec<u8> = (taken..taken + 8192).map(pattern).collect();
+        match tokio::time::timeout(STANDSTILL, stdin.write(&piece)).await {
+            Ok(wrote) => taken += wrote.expect("it is open"),
+            Err(_) => break,
+        }
+        assert!(taken < 64 << 20, "nothing holds it up");
+    }
+    let mut output = vec![0; if repeats { taken } else { 0 }];
+    let read = tokio::time::timeout(STANDSTILL, stdout.read_exact(&mut output)).await;
+    let whole = read.is_ok_and(|read| read.is_ok());
+    (taken, whole && output.iter().enumerate().all(|(at, byte)| *byte == pattern(at)))
+}
+
+#[test]
+fn who_does_not_read_holds_up_who_writes_and_nothing_between_fills_up() {
+    let all = Setting::of(1).play(|stage| {
+        Box::pin(async move {
+            stage.serve("web", "node-1", json!({})).await;
+            let client = stage.cluster.operator().clone();
+            let mut all = Vec::new();
+            for carrier in [Carrier::WebSocket, Carrier::Spdy] {
+                // One never reads its input; one floods with what nobody reads.
+                for (command, repeats) in [(["sleep", "10000"], false), (["cat", "-"], true)] {
+                    let how = Remote { container: None, options: ALL, carrier };
+                    let streams = client.exec(POD, &command, how).await.expect("it is allowed");
+                    all.push((carrier, repeats, filled(streams, repeats).await));
+                }
+            }
+            all
+        })
+    });
+    for (carrier, repeats, (taken, whole)) in all {
+        let most = if repeats { 2 * MAX_HELD_BYTES } else { MAX_HELD_BYTES };
+        assert!((64 << 10..most).contains(&taken), "{carrier:?} {repeats}: {taken} bytes were taken");
+        assert!(whole, "{carrier:?} {repeats}: what was taken comes out again");
+    }
 }

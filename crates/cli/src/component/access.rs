@@ -3,14 +3,22 @@
 
 use super::given::text;
 use super::material;
+use super::plugin::Plugin;
 use crate::files::Refused;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ravelin_api::yaml_text::{self as yaml, Node, Value};
+use ravelin_client::{ClientConfig, Credential, TokenRenewal, TokenSource};
 use ravelin_host::HostRef;
 use ravelin_pki::{Identity, ServerTrust, TrustAnchors};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a component's requests may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The least time between two calls of a plugin, so that a refused token does not spin.
+const PLUGIN_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a kubeconfig's current context says.
 pub(super) struct Access {
@@ -25,11 +33,56 @@ pub(super) struct Access {
     pub(super) identity: Option<Identity>,
     /// The user's bearer token.
     pub(super) token: Option<String>,
+    /// The program that gives either, and until when what it gave is good.
+    plugin: Option<(Plugin, Option<jiff::Timestamp>)>,
 }
 
 impl Access {
+    /// Reads a kubeconfig, and asks the program that it names for credentials where it has none itself. A
+    /// certificate from there is used until it ends; a token is asked for again in time.
+    pub(super) async fn load(flag: &str, path: &Path) -> Result<Self, Refused> {
+        let mut access = Self::read(flag, path)?;
+        let Some((plugin, until)) = &mut access.plugin else { return Ok(access) };
+        let file = path.display();
+        let failed = |why| Refused::failed(format!("{flag}: {file}: getting credentials: {why}"));
+        let given = plugin.run().await.map_err(failed)?;
+        *until = given.until;
+        if let Some((chain, key)) = &given.certificate {
+            let what = format!("{flag}: {file}: the plugin's clientCertificateData");
+            access.identity = Some(material::identity_of((chain, key), &what)?);
+        }
+        access.token = given.token;
+        Ok(access)
+    }
+
+    /// A client of the apiserver as this user.
+    pub(super) async fn client(&self, flag: &str, host: &HostRef) -> Result<ClientConfig, Refused> {
+        let credential = match (&self.identity, &self.token, &self.plugin) {
+            (Some(identity), ..) => Credential::Certificate(identity.clone()),
+            (None, Some(token), Some((plugin, until))) => {
+                let (source, renewal) = TokenSource::renewed(token.clone());
+                let renewing = renew(host.clone(), plugin.clone(), (*until, renewal));
+                host.spawn("credential plugin", Box::pin(renewing)).detach();
+                Credential::Token(source)
+            }
+            (None, Some(token), None) => Credential::Token(TokenSource::fixed(token.clone())),
+            (None, None, _) => {
+                return Err(Refused::usage(format!(
+                    "{flag}: its user has neither a certificate nor a token"
+                )));
+            }
+        };
+        Ok(ClientConfig {
+            server: self.resolved(host).await?,
+            server_name: self.server_name.clone(),
+            trust: self.trust.clone(),
+            credential,
+            request_timeout: REQUEST_TIMEOUT,
+        })
+    }
+
     /// Reads a kubeconfig.
-    pub(super) fn read(flag: &str, path: &Path) -> Result<Self, Refused> {
+    fn read(flag: &str, path: &Path) -> Result<Self, Refused> {
         let content = text(flag, path)?;
         let file = path.display().to_string();
         let wrong = |line: usize, what: &str| Refused::usage(format!("{flag}: {file}:{line}: {what}"));
@@ -48,7 +101,15 @@ impl Access {
             .ok_or_else(|| wrong(cluster.line, "server: accepted: https://HOST or https://HOST:PORT"))?;
         let server_name = cluster.text_at(&["tls-server-name"]).unwrap_or(&host).to_owned();
         let (trust, identity) = (reader.trust(cluster)?, reader.identity(user)?);
-        Ok(Self { host, port, server_name, trust, identity, token: reader.token(user)? })
+        let token = reader.token(user)?;
+        let plugin = match user.at(&["exec"]) {
+            Some(exec) if identity.is_none() && token.is_none() => {
+                let plugin = Plugin::read(exec, &reader.folder, told(server, &trust));
+                Some((plugin.map_err(|why| reader.wrong(exec.line, &why))?, None))
+            }
+            _ => None,
+        };
+        Ok(Self { host, port, server_name, trust, identity, token, plugin })
     }
 
     /// The address to dial.
@@ -57,6 +118,46 @@ impl Access {
         let found = found
             .ok_or_else(|| Refused::failed(format!("the apiserver's name {} is not known", self.host)))?;
         Ok(SocketAddr::new(found, self.port))
+    }
+}
+
+/// What a plugin is told of the cluster (`execClusterToExecInfo`).
+fn told(server: &str, trust: &ServerTrust) -> serde_json::Value {
+    match trust {
+        ServerTrust::Anchors(anchors) => serde_json::json!({
+            "server": server, "certificate-authority-data": STANDARD.encode(anchors.to_pem()),
+        }),
+        _ => serde_json::json!({ "server": server, "insecure-skip-tls-verify": true }),
+    }
+}
+
+/// Asks a plugin for a new token when the last one has ended, or was not known to the apiserver. One that
+/// is not given leaves the last one, and is asked for again.
+async fn renew(host: HostRef, plugin: Plugin, (mut until, renewal): (Option<jiff::Timestamp>, TokenRenewal)) {
+    loop {
+        let left =
+            until.map(|until| Duration::try_from(until.duration_since(host.now())).unwrap_or_default());
+        let over = async {
+            match left {
+                Some(left) => tokio::time::sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = renewal.refused() => {}
+            () = over => {}
+        }
+        match plugin.run().await {
+            Ok(given) => {
+                until = given.until;
+                if let Some(token) = given.token {
+                    renewal.set(token);
+                }
+            }
+            Err(why) => host.observe("credential.failed", &[ravelin_host::field("why", why)]),
+        }
+        tokio::time::sleep(PLUGIN_PAUSE).await;
     }
 }
 
@@ -129,12 +230,12 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&self, user: &Node) -> Result<Option<String>, Refused> {
-        if let Some(unsupported) =
-            ["exec", "auth-provider", "username"].iter().find(|key| user.at(&[key]).is_some())
+        if let Some(unsupported) = ["auth-provider", "username"].iter().find(|key| user.at(&[key]).is_some())
         {
-            return Err(
-                self.wrong(user.line, &format!("{unsupported}: accepted: a client certificate or a token"))
-            );
+            return Err(self.wrong(
+                user.line,
+                &format!("{unsupported}: accepted: a client certificate, a token or exec"),
+            ));
         }
         if let Some(token) = user.text_at(&["token"]).filter(|token| !token.is_empty()) {
             return Ok(Some(token.trim().to_owned()));

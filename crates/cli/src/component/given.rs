@@ -108,6 +108,7 @@ fn configuration_flags(component: Component) -> &'static [&'static str] {
 fn acted_on(component: Component) -> &'static [&'static str] {
     match component {
         Component::Kubelet => &["hostname-override", "node-ip", "node-labels", "root-dir", "cert-dir"],
+        Component::Proxy => &["hostname-override", "hostnameOverride", "bind-address", "bindAddress"],
         _ => &[],
     }
 }

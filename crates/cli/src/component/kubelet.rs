@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(given: &Given, mut stop: Stop, console: &mut Console<'_>) -> Result<Status, Refused> {
     let kubeconfig = given.file("kubeconfig");
-    let access = access(given, kubeconfig.as_deref())?;
+    let access = access(given, kubeconfig.as_deref()).await?;
     let node_name = node_name(given)?;
     let certificates = given.file("cert-dir").unwrap_or_else(|| {
         given.file("root-dir").map_or_else(|| CERTIFICATES.into(), |root| root.join("pki"))
@@ -50,10 +50,10 @@ pub(super) async fn run(given: &Given, mut stop: Stop, console: &mut Console<'_>
 
 /// How the apiserver is reached: by the kubeconfig, or where there is none yet by the bootstrap
 /// kubeconfig.
-fn access(given: &Given, kubeconfig: Option<&Path>) -> Result<Access, Refused> {
+async fn access(given: &Given, kubeconfig: Option<&Path>) -> Result<Access, Refused> {
     match (kubeconfig.filter(|file| file.exists()), given.file("bootstrap-kubeconfig")) {
         (Some(file), _) => {
-            let access = Access::read("--kubeconfig", file)?;
+            let access = Access::load("--kubeconfig", file).await?;
             if access.identity.is_none() {
                 let file = file.display();
                 return Err(Refused::usage(format!(
@@ -64,7 +64,7 @@ fn access(given: &Given, kubeconfig: Option<&Path>) -> Result<Access, Refused> {
             Ok(access)
         }
         (None, Some(file)) => {
-            let access = Access::read("--bootstrap-kubeconfig", &file)?;
+            let access = Access::load("--bootstrap-kubeconfig", &file).await?;
             if access.token.is_none() {
                 let file = file.display();
                 return Err(Refused::usage(format!(
@@ -84,7 +84,7 @@ fn access(given: &Given, kubeconfig: Option<&Path>) -> Result<Access, Refused> {
 }
 
 /// The node's name: `--hostname-override`, or this computer's.
-fn node_name(given: &Given) -> Result<String, Refused> {
+pub(super) fn node_name(given: &Given) -> Result<String, Refused> {
     if let Some(name) = given.flag("hostname-override") {
         return Ok(name.trim().to_lowercase());
     }
