@@ -35,6 +35,7 @@ impl Setup<'_> {
                 self.config.controller_manager.node_monitor_grace_period_s,
             ),
             disabled: self.config.controller_manager.switched_off().into_iter().map(str::to_owned).collect(),
+            events: self.hosts.workloads.events,
             watches: Watches::USUAL,
         };
         let (manager, scheduler) = (&self.config.controller_manager, &self.config.scheduler);
