@@ -58,6 +58,16 @@ fn rogue_node(nothing: Holdings, cluster: &Cluster) -> Result<Holdings, String> 
     }
     (holdings.serving, holdings.former_serving) = (rogue.serving, rogue.former_serving);
     holdings.host_key = rogue.ssh_host_key;
+    let own = cluster.layout().rogue().and_then(|node| cluster.agent_credential(node));
+    if let Some(agent) = own {
+        let what = "its node's Konnectivity agent's";
+        if let Some(identity) = agent.identity {
+            holdings = holdings.with(format!("{what} certificate"), Secret::Certificate(identity));
+        }
+        if let Some(token) = agent.token {
+            holdings = holdings.with(format!("{what} token"), Secret::Token(token));
+        }
+    }
     Ok(holdings)
 }
 

@@ -23,6 +23,7 @@ mod stage;
 mod story;
 mod tampering;
 mod trace;
+mod tunnel;
 mod twin;
 mod twins;
 mod unit;

@@ -11,16 +11,9 @@ use ravelin_sim::World;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 /// At most this many nodes are probed one by one; the others only take part.
 const MAX_PROBED_NODES: usize = 5;
-
-/// How long cut tunnels get to be opened again.
-const RECOVERY: Duration = Duration::from_secs(20);
-
-/// The port of SSH.
-const SSH_PORT: u16 = 22;
 
 /// A booted cluster and the world it runs in.
 pub struct Stage {
@@ -62,22 +55,6 @@ impl Stage {
     pub fn all_pods(&self, demo: Demo) -> Vec<DemoPod> {
         let honest = self.cluster.layout().honest().into_iter();
         honest.filter_map(|node| self.cluster.pod(demo, node).ok()).collect()
-    }
-
-    /// How often each pod is used in one probe. Where the egress picks a node at random, once
-    /// would leave it to chance whether the way between nodes is used at all.
-    pub fn uses_of_each_pod(&self) -> usize {
-        if self.cluster.tunnels().is_some() { 3 } else { 1 }
-    }
-
-    /// Waits until the tunnels that an attack cut are open again, so that it leaves no trace in
-    /// the next one.
-    pub async fn recover(&self) {
-        if let Some(tunnels) = self.cluster.tunnels() {
-            let wanted = self.cluster.layout().members().len();
-            // Where they do not come back, the next attempt shows it.
-            let _ = tunnels.wait_ready(wanted, RECOVERY).await;
-        }
     }
 
     fn base(&self) -> Target {
@@ -229,29 +206,6 @@ impl Stage {
     /// The addresses that the attacker speaks from.
     pub fn attackers_addresses(&self) -> BTreeSet<IpAddr> {
         self.holdings.address().into_iter().collect()
-    }
-
-    fn transport(&self) -> Transport {
-        match self.cluster.tunnels() {
-            None => Transport::Direct,
-            Some(_) => {
-                let nodes = self.cluster.layout().members().iter();
-                Transport::Ssh(nodes.map(|n| SocketAddr::new(n.machine.address, SSH_PORT)).collect())
-            }
-        }
-    }
-
-    /// The machines between which a path's packets travel: the apiserver, the nodes whose tunnels
-    /// they may take, and the servers.
-    fn egress_ends(&self, servers: &BTreeSet<IpAddr>) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
-        let mut from = BTreeSet::from([self.cluster.apiserver_address().ip()]);
-        let mut to = servers.clone();
-        if self.cluster.tunnels().is_some() {
-            let nodes = self.cluster.layout().members().iter().map(|node| node.machine.address);
-            from.extend(nodes.clone());
-            to.extend(nodes);
-        }
-        (from, to)
     }
 }
 

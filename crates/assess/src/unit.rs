@@ -202,7 +202,7 @@ async fn play(world: World, plan: UnitPlan, tampering: &dyn Tampering) -> Played
             return (egress, failed.collect(), Vec::new());
         }
     };
-    let slot = if stage.cluster.tunnels().is_some() { SLOT_WITH_TUNNELS } else { SLOT };
+    let slot = if stage.is_tunnelled() { SLOT_WITH_TUNNELS } else { SLOT };
     let begin = BOOT + holdings::ripening(plan.attacker);
     let mut paths = Vec::new();
     let plays = plan.paths.iter().copied().map(|path| {

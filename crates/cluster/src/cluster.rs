@@ -15,7 +15,7 @@ use ravelin_host::HostRef;
 use ravelin_kubelet as kubelet;
 use ravelin_pki::{Identity, San, SigningRequest, Subject};
 use ravelin_runtime::{InCluster, Ledger};
-use ravelin_tunnel::SshTunneler;
+use ravelin_tunnel::{SshKey, SshTunneler};
 use serde_json::{Value, json};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -103,6 +103,8 @@ pub(crate) struct Facts {
     pub(crate) bootstrapper: Subject,
     pub(crate) egress: &'static str,
     pub(crate) konnectivity: Option<KonnectivityAt>,
+    /// Whom the apiserver logs in as at nodes, and its key.
+    pub(crate) tunnel_login: Option<(String, SshKey)>,
     pub(crate) bootstrap_token: Option<String>,
     /// Does the bootstrap token stay on the disk of a node that has joined?
     pub(crate) bootstrap_token_stays: bool,
@@ -134,6 +136,12 @@ impl Cluster {
     /// The SSH tunnels, where the egress uses them.
     pub fn tunnels(&self) -> Option<&Arc<SshTunneler>> {
         self.tunnels.as_ref()
+    }
+
+    /// Whom the apiserver logs in as at nodes, and its key, where it uses SSH tunnels: for whoever stole
+    /// the key.
+    pub fn tunnel_login(&self) -> Option<(String, SshKey)> {
+        self.facts.tunnel_login.clone()
     }
 
     /// What reports call the egress: `direct`, `ssh`, `konnectivity`.

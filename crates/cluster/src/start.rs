@@ -122,6 +122,7 @@ impl<'a> Setup<'a> {
             bootstrap_token: self.bootstrap.token().map(str::to_owned),
             bootstrap_token_stays: credentials::bootstrap_token_stays(self.config),
             konnectivity: self.konnectivity_at(),
+            tunnel_login: self.ssh.as_ref().map(SshMaterial::login),
             front_proxy: FrontProxies::of(self.config, &mut self.material),
             joiner,
             controller_manager: self.client("system:kube-controller-manager", &[]),

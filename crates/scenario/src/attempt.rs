@@ -7,10 +7,11 @@ use ravelin_config::ClusterConfig;
 use ravelin_host::HostRef;
 use ravelin_sim::World;
 use ravelin_transport::HttpConnection;
+use ravelin_tunnel::danger::Intruder;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(crate) struct Attempt {
     config: ClusterConfig,
     /// The connections that requests have in common, by name.
     pub(crate) connections: RefCell<BTreeMap<String, HttpConnection>>,
+    /// Sessions that somebody logged in to with what is not theirs.
+    sessions: RefCell<Vec<Intruder>>,
     /// The tokens that were kept, by name.
     kept: RefCell<BTreeMap<String, String>>,
     /// Every pod that there ever was: its UID, and `NAMESPACE/NAME`.
@@ -77,8 +80,14 @@ pub(crate) struct Attempt {
 impl Attempt {
     pub(crate) fn new(world: World, cluster: Cluster, (hosts, config): (Hosts, ClusterConfig)) -> Self {
         let notebook = Notebook::new(&world);
-        let (connections, kept, pods) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { world, cluster, notebook, hosts, config, connections, kept, pods }
+        let (connections, sessions) = (RefCell::default(), RefCell::default());
+        let (kept, pods) = (RefCell::default(), RefCell::default());
+        Self { world, cluster, notebook, hosts, config, connections, sessions, kept, pods }
+    }
+
+    /// Keeps a session until the end.
+    pub(crate) fn keep_session(&self, session: Intruder) {
+        self.sessions.borrow_mut().push(session);
     }
 
     pub(crate) fn keep(&self, name: &str, token: String) {
@@ -147,6 +156,12 @@ impl Attempt {
             Place::Pod(namespace, name, port) | Place::PodTls(namespace, name, port) => {
                 Ok(vec![SocketAddr::new(self.pod_address(namespace, name)?, *port)])
             }
+            Place::Loopback(_, port) => Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))]),
+            Place::SshTunnel(node) => at(node, SSH_PORT),
+            Place::KonnectivityAgents => {
+                let at = cluster.konnectivity().ok_or("there is no Konnectivity here")?;
+                Ok(vec![at.agents])
+            }
             Place::SshTunnels => {
                 let nodes = cluster.layout().members().iter();
                 Ok(nodes.map(|node| SocketAddr::new(node.machine.address, SSH_PORT)).collect())
@@ -163,7 +178,7 @@ impl Attempt {
         Ok(SocketAddr::new(address, PORT))
     }
 
-    fn node_address(&self, name: &str) -> Result<IpAddr, String> {
+    pub(crate) fn node_address(&self, name: &str) -> Result<IpAddr, String> {
         let mut nodes = self.cluster.layout().members().iter().map(|node| &node.machine);
         let node = nodes.find(|machine| machine.name == name);
         node.map(|machine| machine.address).ok_or_else(|| format!("there is no node {name}"))

@@ -14,6 +14,8 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("kubelet-request", &["node", "user", "method", "path", "status"]),
     ("apiserver-request", &["user", "verb", "path", "status"]),
     ("connection", &["from", "to", "port"]),
+    ("posed-as-agent", &["to", "result"]),
+    ("sent-to-attacker", &["from", "to"]),
     ("ssh-session", &["from", "to", "strict", "authenticated", "extensions"]),
     ("read-on-the-wire", &["from", "to", "port"]),
 ];

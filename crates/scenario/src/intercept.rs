@@ -1,7 +1,6 @@
 //! The attacker's machine in a server's place.
 
 use crate::attempt::{Attempt, Notebook};
-use crate::terrapin::Splice;
 use crate::vocabulary::{Intercept, Place, Presents, Then};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,14 +28,14 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The attacker's machine at work.
 pub(crate) struct Impostor {
-    notebook: Notebook,
+    pub(crate) notebook: Notebook,
     wire: Wire,
-    host: HostRef,
+    pub(crate) host: HostRef,
     names: BTreeMap<IpAddr, String>,
     host_key: SshKey,
     rules: Mutex<Vec<Rule>>,
     guards: Mutex<Vec<DivertGuard>>,
-    tasks: Mutex<Vec<Task>>,
+    pub(crate) tasks: Mutex<Vec<Task>>,
 }
 
 /// What it does in one server's place.
@@ -52,17 +51,17 @@ struct Rule {
 enum Face {
     Plain,
     Tls(Identity),
-    Ssh,
+    Ssh(SshKey),
 }
 
 /// A connection that ended at the attacker's machine.
-struct Taken {
-    connection: Connection,
-    source: SocketAddr,
-    original: SocketAddr,
+pub(crate) struct Taken {
+    pub(crate) connection: Connection,
+    pub(crate) source: SocketAddr,
+    pub(crate) original: SocketAddr,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,7 +87,10 @@ impl Impostor {
 
     /// Takes a server's place from now on. SSH connections that are open are cut, so that they are
     /// opened again towards the attacker.
-    pub(crate) async fn take_place(&self, attempt: &Attempt, plan: &Intercept) -> Result<String, String> {
+    pub(crate) async fn take_place(self: &Arc<Self>, attempt: &Attempt, plan: &Intercept) -> Result<String, String> {
+        if plan.place == Place::KonnectivityAgents {
+            return self.pose(attempt, plan).await;
+        }
         let sockets = attempt.sockets(&plan.place)?;
         let then = match &plan.then {
             Then::Redirect(location) => Then::Redirect(attempt.filled(location)?),
@@ -101,7 +103,7 @@ impl Impostor {
             let rule = Divert { sources: None, to: Some(at.ip()), port: Some(at.port()) };
             locked(&self.guards).push(self.wire.divert(rule));
         }
-        if plan.place != Place::SshTunnels {
+        if !matches!(plan.place, Place::SshTunnels | Place::SshTunnel(_)) {
             return Ok(format!("in the place of {}", self.name(sockets.first().copied())));
         }
         let cut = self.cut(&sockets);
@@ -118,7 +120,14 @@ impl Impostor {
     fn face(&self, attempt: &Attempt, (presents, address): (Presents, IpAddr)) -> Result<Face, String> {
         Ok(match presents {
             Presents::Nothing => Face::Plain,
-            Presents::HostKey => Face::Ssh,
+            Presents::HostKey => Face::Ssh(self.host_key.clone()),
+            Presents::RogueHostKey => {
+                let own = attempt.cluster.rogue()?.ssh_host_key;
+                Face::Ssh(own.ok_or("the rogue node has no SSH server")?)
+            }
+            Presents::ForeignAgent | Presents::RogueAgent => {
+                return Err("an agent's credential is shown to konnectivity-agents only".to_owned());
+            }
             Presents::SelfSigned => Face::Tls(self.self_signed(address)),
             Presents::Rogue => Face::Tls(
                 attempt.cluster.rogue()?.serving.ok_or("the rogue node has no serving certificate")?,
@@ -143,13 +152,13 @@ impl Impostor {
         self_signed(&profile, &mut self.host.entropy("forged-certificate"))
     }
 
-    fn name(&self, address: Option<SocketAddr>) -> String {
+    pub(crate) fn name(&self, address: Option<SocketAddr>) -> String {
         let Some(address) = address else { return "nobody".to_owned() };
         let name = self.names.get(&address.ip());
         name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()))
     }
 
-    fn machine(&self, address: SocketAddr) -> String {
+    pub(crate) fn machine(&self, address: SocketAddr) -> String {
         self.names.get(&address.ip()).cloned().unwrap_or_else(|| address.ip().to_string())
     }
 
@@ -170,7 +179,7 @@ impl Impostor {
     }
 
     /// Deals with a connection beside all others.
-    fn begin(self: &Arc<Self>, taken: Taken) {
+    pub(crate) fn begin(self: &Arc<Self>, taken: Taken) {
         let serving = Arc::clone(self);
         let task =
             self.host.spawn("impostor.connection", Box::pin(async move { serving.serve(taken).await }));
@@ -184,7 +193,7 @@ impl Impostor {
         }
         match rule.as_ref().map(|rule| &rule.face) {
             None => self.pass(taken).await,
-            Some(Face::Ssh) => self.log_in(taken).await,
+            Some(Face::Ssh(key)) => self.log_in(taken, key).await,
             Some(Face::Plain) => self.speak(taken, &rule, false),
             Some(Face::Tls(identity)) => {
                 let fact = self.notebook.fact("tls-with-attacker").with("from", self.machine(taken.source));
@@ -216,47 +225,6 @@ impl Impostor {
         if let Ok(mut genuine) = self.host.connect(&Endpoint::Tcp(taken.original)).await {
             // How it ends, both ends see for themselves.
             let _ = tokio::io::copy_bidirectional(&mut taken.connection.stream, &mut genuine.stream).await;
-        }
-    }
-
-    /// Stands between two SSH peers who take each other for genuine, and are.
-    async fn delete_first_packet(&self, taken: Taken) {
-        let fact = self.notebook.fact("ssh-with-attacker").with("from", self.machine(taken.source));
-        let fact = fact.with("to", self.name(Some(taken.original)));
-        let Ok(genuine) = self.host.connect(&Endpoint::Tcp(taken.original)).await else { return };
-        match Splice::begin(taken.connection.stream, genuine.stream).await {
-            Ok((splice, deleted)) => {
-                let result = if deleted > 0 { "deleted" } else { "passed" };
-                self.notebook.note(fact.with("result", result));
-                splice.go_on().await;
-            }
-            Err(error) => {
-                let fact = fact.with("result", "refused");
-                self.notebook.note(fact.holding(error.to_string().as_bytes()));
-            }
-        }
-    }
-
-    /// Plays the SSH server; what the client wants forwarded is dealt with like a connection.
-    async fn log_in(self: &Arc<Self>, taken: Taken) {
-        let fact = self.notebook.fact("ssh-with-attacker").with("from", self.machine(taken.source));
-        let fact = fact.with("to", self.name(Some(taken.original)));
-        match ravelin_tunnel::danger::accept(&self.host, taken.connection.stream, &self.host_key).await {
-            Ok(mut victim) => {
-                self.notebook.note(fact.with("result", "accepted"));
-                while let Some(forward) = victim.next_forward().await {
-                    let Ok(address) = forward.host.parse() else { continue };
-                    let original = SocketAddr::new(address, forward.port);
-                    let source = taken.source;
-                    let (local, peer) = (original.into(), source.into());
-                    let connection = Connection { stream: forward.stream, local, peer };
-                    self.begin(Taken { connection, source, original });
-                }
-            }
-            Err(refused) => {
-                let fact = fact.with("result", "refused");
-                self.notebook.note(fact.holding(refused.to_string().as_bytes()));
-            }
         }
     }
 

@@ -10,6 +10,7 @@ mod attempt;
 mod fact;
 mod file;
 mod flaw_names;
+mod gates;
 mod intercept;
 mod outcome;
 mod overheard;
@@ -23,6 +24,7 @@ mod side;
 mod stream;
 mod terrapin;
 mod vocabulary;
+mod way;
 
 pub use fact::Fact;
 pub use file::{Control, Evidence, FileError, Reference, Scenario, Setting, Step, Verb};

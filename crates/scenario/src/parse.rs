@@ -4,7 +4,7 @@ use crate::fact::{KINDS, Pattern};
 use crate::file::{Control, Evidence, Reference, Scenario, Setting, Step, Verb};
 use crate::flaw_names;
 use crate::reading::{Reading, duration};
-use crate::vocabulary::{Actor, Ask, Intercept, Place, Presents, Seat, Then, Wait};
+use crate::vocabulary::{Actor, Ask, Intercept, Place, Presents, Seat, Then, Through, Wait};
 use ravelin_config::SourceFile;
 use ravelin_config::yaml::{Node, Value};
 use std::time::Duration;
@@ -16,6 +16,7 @@ const ASKS: &[&str] = &[
     "as",
     "from",
     "to",
+    "through",
     "method",
     "path",
     "headers",
@@ -266,6 +267,7 @@ fn ask(reading: &mut Reading<'_>, node: &Node) -> Ask {
         actor: reading.parsed(node, "as", Actor::parse).unwrap_or(Actor::Nobody),
         seat: reading.parsed(node, "from", Seat::parse).unwrap_or(Seat::Attacker),
         place: reading.parsed(node, "to", Place::parse).unwrap_or(Place::Apiserver),
+        through: reading.parsed(node, "through", Through::parse),
         method,
         path: reading.required(node, "path"),
         headers: reading.texts(node, "headers"),
@@ -291,6 +293,7 @@ fn intercept(reading: &mut Reading<'_>, node: &Node) -> Intercept {
         "replace-in-answer",
         "redirect-to",
         "delete-first-packet",
+        "claims",
     ];
     reading.keys(node, "intercept", &known);
     if node.entry("connections-to").is_none() {
@@ -317,6 +320,7 @@ fn intercept(reading: &mut Reading<'_>, node: &Node) -> Intercept {
     Intercept {
         place: reading.parsed(node, "connections-to", Place::parse).unwrap_or(Place::Apiserver),
         presents: reading.parsed(node, "presents", Presents::parse).unwrap_or(Presents::Nothing),
+        claims: reading.text(node, "claims").unwrap_or_default(),
         then,
     }
 }

@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, StatusCode};
 use ravelin_client::{Client, ClientConfig, Credential, TokenSource};
 use ravelin_cluster::Who;
-use ravelin_host::{Endpoint, HostRef};
+use ravelin_host::HostRef;
 use ravelin_pki::{Identity, ServerTrust};
 use ravelin_transport::{HttpConnection, Request, TlsClient, body, collect};
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ impl Attempt {
 
     async fn exchange(&self, host: &HostRef, ask: &Ask, (request, proof): (Request, Proof)) -> Handed {
         let to = *self.sockets(&ask.place)?.first().ok_or("there is no such server")?;
-        let verifies = ask.place.is_api() && ask.seat != Seat::Attacker;
+        let verifies = ask.place.is_api() && ask.seat != Seat::Attacker && ask.through.is_none();
         if ask.stream || ask.connection.is_some() {
             let known = if verifies { Some(self.admin()?) } else { None };
             let (to, request) = (To { address: to, tls: ask.place.is_tls(), known }, request);
@@ -142,7 +142,9 @@ impl Attempt {
             return Ok((answer.0, answer.2));
         }
         let to = To { address: to, tls: ask.place.is_tls(), known: None };
-        unverified(host, to, (request, proof)).await
+        let (mut request, proof) = (request, proof);
+        let identity = credential(&mut request, (to.address, proof))?;
+        answered(&mut self.opened(host, (ask, &to), identity).await?, request).await
     }
 
     /// Asks on a connection of its own, which stays open under its name, or for a stream.
@@ -154,17 +156,39 @@ impl Attempt {
     ) -> Handed {
         let identity = credential(&mut request, (to.address, proof))?;
         if ask.stream {
-            return stream::exec(host, request, ask.follows, || opened(host, &to, identity.clone())).await;
+            let open = || self.opened(host, (ask, &to), identity.clone());
+            return stream::exec(host, request, ask.follows, open).await;
         }
         let name = ask.connection.as_deref().unwrap_or_default();
         let kept = self.connections.borrow_mut().remove(name);
         let mut connection = match kept {
             Some(connection) => connection,
-            None => opened(host, &to, identity).await?,
+            None => self.opened(host, (ask, &to), identity).await?,
         };
         let answer = answered(&mut connection, request).await;
         self.connections.borrow_mut().insert(name.to_owned(), connection);
         answer
+    }
+
+    async fn opened(
+        &self,
+        host: &HostRef,
+        (ask, to): (&Ask, &To),
+        identity: Option<Identity>,
+    ) -> Result<HttpConnection, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let line = self.line(host, to.address, ask.through.as_ref()).await?;
+        let stream = if to.tls {
+            let (trust, server_name) = match &to.known {
+                Some(known) => (known.trust.clone(), known.server_name.clone()),
+                None => (ServerTrust::DangerAny, to.address.ip().to_string()),
+            };
+            let client = TlsClient { trust, identity, server_name };
+            client.connect(host, line).await.map_err(|error| text(&error))?.stream
+        } else {
+            line
+        };
+        HttpConnection::open(host, stream).await.map_err(|error| text(&error))
     }
 
     fn note_answer(&self, ask: &Ask, handed: &Handed) {
@@ -208,12 +232,6 @@ struct To {
     known: Option<ClientConfig>,
 }
 
-/// Asks a server whoever it is.
-async fn unverified(host: &HostRef, to: To, (mut request, proof): (Request, Proof)) -> Handed {
-    let identity = credential(&mut request, (to.address, proof))?;
-    answered(&mut opened(host, &to, identity).await?, request).await
-}
-
 /// Puts a credential into a request, or gives the one that belongs to the connection.
 fn credential(request: &mut Request, (to, proof): (SocketAddr, Proof)) -> Result<Option<Identity>, String> {
     let (identity, token) = match proof {
@@ -230,22 +248,6 @@ fn credential(request: &mut Request, (to, proof): (SocketAddr, Proof)) -> Result
         headers.insert(AUTHORIZATION, value);
     }
     Ok(identity)
-}
-
-async fn opened(host: &HostRef, to: &To, identity: Option<Identity>) -> Result<HttpConnection, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let connection = host.connect(&Endpoint::Tcp(to.address)).await.map_err(|error| text(&error))?;
-    let stream = if to.tls {
-        let (trust, server_name) = match &to.known {
-            Some(known) => (known.trust.clone(), known.server_name.clone()),
-            None => (ServerTrust::DangerAny, to.address.ip().to_string()),
-        };
-        let client = TlsClient { trust, identity, server_name };
-        client.connect(host, connection.stream).await.map_err(|error| text(&error))?.stream
-    } else {
-        connection.stream
-    };
-    HttpConnection::open(host, stream).await.map_err(|error| text(&error))
 }
 
 async fn answered(connection: &mut HttpConnection, request: Request) -> Handed {

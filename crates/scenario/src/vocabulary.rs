@@ -47,6 +47,21 @@ pub enum Place {
     PodTls(String, String, u16),
     /// `ssh-tunnels`: the SSH server of every node.
     SshTunnels,
+    /// `ssh-tunnel NODE`: that of one node.
+    SshTunnel(String),
+    /// `loopback NODE PORT`: a port of a node that only the node itself reaches.
+    Loopback(String, u16),
+    /// `konnectivity-agents`: where Konnectivity's servers await agents.
+    KonnectivityAgents,
+}
+
+/// What a request goes through, where it does not go straight to its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// `ssh NODE`: that node's SSH server, with the apiserver's own key.
+    Ssh(String),
+    /// `konnectivity-frontend`: the port where Konnectivity's server awaits the apiserver.
+    KonnectivityFrontend,
 }
 
 /// What an attacker presents who takes a server's place.
@@ -63,6 +78,12 @@ pub enum Presents {
     RogueFormer,
     /// `own-host-key`: an SSH host key that it has just made.
     HostKey,
+    /// `rogue-node-host-key`: the host key of the rogue node's own SSH server.
+    RogueHostKey,
+    /// `foreign-certificate`: a certificate for an agent, of an authority of its own.
+    ForeignAgent,
+    /// `rogue-node-agent-credential`: what the rogue node's own Konnectivity agent shows.
+    RogueAgent,
 }
 
 /// What it does with the requests.
@@ -94,6 +115,8 @@ pub struct Ask {
     pub seat: Seat,
     /// Whom.
     pub place: Place,
+    /// By which way, if not straight.
+    pub through: Option<Through>,
     /// The method.
     pub method: String,
     /// Path and query.
@@ -119,6 +142,8 @@ pub struct Intercept {
     pub place: Place,
     /// What it presents.
     pub presents: Presents,
+    /// What it says that it leads to, as an agent does (`agentIdentifiers`).
+    pub claims: String,
     /// What it does.
     pub then: Then,
 }
@@ -179,6 +204,12 @@ impl Place {
             ["kubernetes-service"] => Some(Self::KubernetesService),
             ["apiserver-insecure"] => Some(Self::ApiserverInsecure),
             ["ssh-tunnels"] => Some(Self::SshTunnels),
+            ["ssh-tunnel", node] => Some(Self::SshTunnel((*node).to_owned())),
+            ["konnectivity-agents"] => Some(Self::KonnectivityAgents),
+            ["loopback", node, port] => {
+                let port = port.parse::<u16>().ok().filter(|port| *port != 0);
+                port.map(|port| Self::Loopback((*node).to_owned(), port))
+            }
             ["kubelet", node] => Some(Self::Kubelet((*node).to_owned())),
             ["read-only-kubelet", node] => Some(Self::ReadOnlyKubelet((*node).to_owned())),
             [kind @ ("pod" | "pod-tls"), name, port] => {
@@ -192,7 +223,8 @@ impl Place {
         };
         place.ok_or_else(|| {
             "apiserver, kubernetes-service, apiserver-insecure, kubelet NODE, read-only-kubelet NODE, \
-             pod NAMESPACE/NAME PORT, pod-tls NAMESPACE/NAME PORT, ssh-tunnels"
+             pod NAMESPACE/NAME PORT, pod-tls NAMESPACE/NAME PORT, loopback NODE PORT, ssh-tunnels, ssh-tunnel NODE, \
+             konnectivity-agents"
                 .to_owned()
         })
     }
@@ -208,6 +240,16 @@ impl Place {
     }
 }
 
+impl Through {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["ssh", node] => Ok(Self::Ssh((*node).to_owned())),
+            ["konnectivity-frontend"] => Ok(Self::KonnectivityFrontend),
+            _ => Err("ssh NODE, konnectivity-frontend".to_owned()),
+        }
+    }
+}
+
 impl Presents {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Ok(match text {
@@ -216,9 +258,13 @@ impl Presents {
             "rogue-node-certificate" => Self::Rogue,
             "rogue-node-former-certificate" => Self::RogueFormer,
             "own-host-key" => Self::HostKey,
+            "rogue-node-host-key" => Self::RogueHostKey,
+            "foreign-certificate" => Self::ForeignAgent,
+            "rogue-node-agent-credential" => Self::RogueAgent,
             _ => {
                 let accepted = "nothing, self-signed-certificate, rogue-node-certificate, \
-                                rogue-node-former-certificate, own-host-key";
+                                rogue-node-former-certificate, own-host-key, rogue-node-host-key, foreign-certificate, \
+                                rogue-node-agent-credential";
                 return Err(accepted.to_owned());
             }
         })
