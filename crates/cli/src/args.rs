@@ -1,6 +1,7 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
 use crate::component::{Apiserver, ControllerManager, Kubelet, Proxy};
+use crate::processes::StartProgram;
 use crate::scenario::ScenarioOptions;
 use crate::up::Up;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Apiserver(Apiserver),
     ControllerManager(ControllerManager),
     Kubelet(Kubelet),
+    #[command(hide = true)]
+    StartProgram(StartProgram),
     Proxy(Proxy),
 }
 

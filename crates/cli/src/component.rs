@@ -46,9 +46,12 @@ Exit status:
 /// Run a kubelet on this computer, as a node of our apiserver or a real one
 ///
 /// It joins with --bootstrap-kubeconfig, or uses the client certificate of --kubeconfig; registers its
-/// node, keeps its lease and status, runs the pods that are bound to it as built-in programs, and serves
-/// the kubelet's HTTPS endpoint. Addresses are this computer's own; its pods' addresses are known to this
-/// process alone.
+/// node, keeps its lease and status, runs the pods that are bound to it, and serves the kubelet's HTTPS
+/// endpoint. Addresses are this computer's own; its pods' addresses are known to this process alone.
+///
+/// Containers are built-in programs, or with --runtime process programs of this computer: their `command`
+/// and `args`, run as you, in a folder below --root-dir. Nothing isolates those; as the superuser they also
+/// need --danger-processes-as-root. Container logs are then in --root-dir's logs/pods.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = concat!(
     "\

@@ -10,6 +10,7 @@ mod console;
 mod files;
 mod input;
 mod outcome;
+mod processes;
 mod progress;
 mod replay;
 mod scenario;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Apiserver(options) => component::apiserver(&options, console),
         Command::ControllerManager(options) => component::controller_manager(&options, console),
         Command::Kubelet(options) => component::kubelet(&options, console),
+        Command::StartProgram(options) => return processes::start(&options, console),
         Command::Proxy(options) => component::proxy(&options, console),
     };
     status.into()

@@ -8,13 +8,16 @@ use crate::console::Console;
 use crate::files::{self, Refused};
 use crate::input;
 use crate::outcome::Status;
+use crate::processes::{self, RuntimeKind};
 use clap::Args;
 use kubeconfig::Kubeconfig;
-use ravelin_cluster::{Cluster, Demo, Hosts, Layout, Who};
+use ravelin_cluster::{Cluster, Demo, Hosts, Layout, Who, Workloads};
 use ravelin_config::ClusterConfig;
+use ravelin_host::program::Programs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stop::Stop;
 
@@ -27,8 +30,8 @@ const ENDING: Duration = Duration::from_millis(500);
 ///
 /// The same cluster as `ravelin simulate` runs, on real sockets: apiserver, controllers, nodes with
 /// kubelets and service proxies, and a few pods that can be looked at, all inside this one process.
-/// Nothing is installed and nothing isolated: containers are built-in programs. With no files it is
-/// what kubeadm sets up by default. It stops with Ctrl-C.
+/// Nothing is installed and nothing isolated: containers are built-in programs, or with --runtime process
+/// programs of this computer. With no files it is what kubeadm sets up by default. It stops with Ctrl-C.
 ///
 /// Only the apiserver has a port that others can reach, on 127.0.0.1. Nodes, pods and services keep the
 /// addresses that they have in the cluster (198.18.…, 10.244.…, 10.96.…), which exist nowhere else: reach
@@ -67,6 +70,21 @@ pub(crate) struct Up {
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<String>,
 
+    /// What runs containers
+    ///
+    /// With `process` a container is its `command` and `args`, started as a program of this computer in a
+    /// folder of its own, below which its volumes' files are; its image is not looked at. NOTHING ISOLATES
+    /// IT: it runs as you, reads and writes your files, and reaches your network, whoever wrote the pod.
+    /// Its folder is removed with the pod. $RAVELIN_POD_ADDRESS is a loopback address that is its pod's
+    /// alone; what it listens on there, or on 127.0.0.1, is reached by port-forward, and what its
+    /// `containerPort`s name by services. Pods of built-in images (ravelin.test/…) stay built in.
+    #[arg(long, value_enum, value_name = "RUNTIME", default_value_t = RuntimeKind::Builtin)]
+    runtime: RuntimeKind,
+
+    /// Let --runtime process run as the superuser, who may do everything
+    #[arg(long)]
+    danger_processes_as_root: bool,
+
     /// Also say what the components say of themselves, a line for each event, on standard error
     #[arg(long, short)]
     verbose: bool,
@@ -86,6 +104,10 @@ Examples:
 
   The files of a control-plane node, one node, the next free port:
     ravelin up /etc/kubernetes/manifests --nodes 1 --listen 127.0.0.1:0
+
+  A pod that is a program of this computer:
+    ravelin up --runtime process
+    kubectl --kubeconfig ravelin.kubeconfig run date --image any --command -- sh -c 'date; sleep 1000'
 
   What the apiserver asks a kubelet, and a pod behind a service:
     kubectl --kubeconfig ravelin.kubeconfig -n ravelin logs logger-node-1
@@ -121,6 +143,7 @@ fn prepared(options: &Up, console: &mut Console<'_>) -> Result<(ClusterConfig, L
              --danger-listen-anywhere beside it"
         )));
     }
+    processes::may_run(options.runtime, options.danger_processes_as_root)?;
     let input = input::read(&options.inputs, &mut console.input);
     if !input.ignored.is_empty() {
         let names = input.ignored.join(", ");
@@ -152,7 +175,13 @@ impl Running<'_> {
         let port = SocketAddr::new(self.layout.control_plane.address, self.config.apiserver.secure_port);
         let network = network::of(self.options.verbose);
         let listen = network::publish(&network, port, self.options.listen)?;
-        let hosts = Hosts::of(&self.layout, network::hosts(&network, &self.layout));
+        let mut hosts = Hosts::of(&self.layout, network::hosts(&network, &self.layout));
+        let programs = self.programs(console)?;
+        hosts.workloads = Workloads {
+            programs: programs.as_ref().map(|held| Arc::clone(&held.0) as Arc<dyn Programs>),
+            retention: processes::RETENTION,
+            events: true,
+        };
         let starting = Cluster::start(&self.config, self.layout.clone(), hosts, LIMIT);
         let cluster = tokio::select! {
             biased;
@@ -168,6 +197,15 @@ impl Running<'_> {
         drop(cluster);
         console.say(&format!("{signal}: stopped; {}", written.remove()));
         Ok(Status::Ran)
+    }
+
+    /// What runs containers that are not built in.
+    fn programs(&self, console: &mut Console<'_>) -> Result<Option<Held>, Refused> {
+        if self.options.runtime == RuntimeKind::Builtin {
+            return Ok(None);
+        }
+        processes::warn(console);
+        Ok(Some(Held(processes::programs(&processes::folder())?)))
     }
 
     /// Says what is there and how to use it.
@@ -190,6 +228,16 @@ impl Running<'_> {
         // That nobody reads it is no failure.
         let _ = console.output.write_all(text.as_bytes());
         let _ = console.output.flush();
+    }
+}
+
+/// Programs whose files are removed at the end.
+struct Held(Arc<ravelin_host::os::Programs>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A folder that stays does no harm.
+        let _ = self.0.clear();
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::files::Refused;
 use crate::outcome::Status;
+use crate::processes::RuntimeKind;
+use clap::ValueEnum;
 use ravelin_config::{ClusterConfig, Component, FileName, Setting, SourceFile};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,9 @@ pub(super) struct Given {
     flags: Vec<(String, String)>,
     /// Does it say what it does?
     pub(super) verbose: bool,
+    /// What runs a kubelet's containers, and may that be processes of the superuser?
+    pub(super) runtime: RuntimeKind,
+    pub(super) processes_as_root: bool,
     /// What should be said before it runs.
     pub(super) remarks: Vec<String>,
 }
@@ -26,9 +31,15 @@ pub(super) struct Given {
 impl Given {
     /// Reads a component's flags.
     pub(super) fn read(component: Component, flags: &[String]) -> Result<Self, Refused> {
-        let (own, theirs): (Vec<_>, Vec<_>) = split_own(flags);
+        let (own, theirs): (Vec<_>, Vec<_>) = split_own(component, flags);
         let value = |name: &str| own.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.clone());
         let (version, verbose) = (value("kubernetes-version"), value("verbose").is_some());
+        let runtime = match value("runtime").filter(|_| component == Component::Kubelet) {
+            None => RuntimeKind::Builtin,
+            Some(kind) => RuntimeKind::from_str(&kind, false)
+                .map_err(|_| Refused::usage(format!("--runtime: {kind}: accepted: builtin, process")))?,
+        };
+        let processes_as_root = value("danger-processes-as-root").is_some();
         let flags = pairs(&theirs);
         let mut files = vec![manifest(component, &theirs)];
         let of_files = |name: &String| configuration_flags(component).contains(&name.as_str());
@@ -37,7 +48,7 @@ impl Given {
         }
         let config = ClusterConfig::read(&files, version.as_deref())
             .map_err(|errors| Refused(Status::Usage, errors.iter().map(ToString::to_string).collect()))?;
-        let mut given = Self { config, flags, verbose, remarks: Vec::new() };
+        let mut given = Self { config, flags, verbose, runtime, processes_as_root, remarks: Vec::new() };
         given.remarks = given.remarked(component);
         Ok(given)
     }
@@ -114,19 +125,23 @@ fn acted_on(component: Component) -> &'static [&'static str] {
 }
 
 /// The flags of our own, with their values, and the others.
-fn split_own(flags: &[String]) -> (Vec<(String, String)>, Vec<String>) {
+fn split_own(component: Component, flags: &[String]) -> (Vec<(String, String)>, Vec<String>) {
+    let (switches, valued): (&[&str], &[&str]) = match component {
+        Component::Kubelet => (&["verbose", "danger-processes-as-root"], &["kubernetes-version", "runtime"]),
+        _ => (&["verbose"], &["kubernetes-version"]),
+    };
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
     let mut words = flags.iter();
     while let Some(word) = words.next() {
-        match word.as_str() {
-            "--verbose" => own.push(("verbose".to_owned(), String::new())),
-            "--kubernetes-version" => {
-                own.push(("kubernetes-version".to_owned(), words.next().cloned().unwrap_or_default()));
-            }
-            word => match word.strip_prefix("--kubernetes-version=") {
-                Some(version) => own.push(("kubernetes-version".to_owned(), version.to_owned())),
-                None => theirs.push(word.to_owned()),
-            },
+        let body = word.strip_prefix("--").unwrap_or_default();
+        let (name, value) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
+        if switches.contains(&name) && value.is_none() {
+            own.push((name.to_owned(), String::new()));
+        } else if valued.contains(&name) {
+            let value = value.map(str::to_owned).or_else(|| words.next().cloned());
+            own.push((name.to_owned(), value.unwrap_or_default()));
+        } else {
+            theirs.push(word.to_owned());
         }
     }
     (own, theirs)
@@ -193,6 +208,20 @@ mod tests {
             (Some("worker"), Some("127.0.0.1"))
         );
         assert_eq!(given.remarks, ["without effect here: --v"]);
+    }
+
+    #[test]
+    fn a_kubelet_says_what_runs_its_containers() {
+        let flags = words("--runtime process --port=10251 --danger-processes-as-root");
+        let given = Given::read(Component::Kubelet, &flags).map_err(|refused| refused.1).unwrap();
+        assert_eq!((given.runtime, given.processes_as_root), (RuntimeKind::Process, true));
+        for flags in ["--runtime docker", "--runtime"] {
+            let refused = Given::read(Component::Kubelet, &words(flags)).err().expect("it is refused");
+            assert!(refused.1.join("").contains("accepted: builtin, process"), "{:?}", refused.1);
+        }
+        let refused =
+            Given::read(Component::Apiserver, &words("--runtime process")).err().expect("no such flag");
+        assert!(refused.1.join("").contains("--runtime"), "{:?}", refused.1);
     }
 
     #[test]

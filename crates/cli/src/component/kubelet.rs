@@ -7,6 +7,7 @@ use super::{cannot_listen, observer};
 use crate::console::Console;
 use crate::files::Refused;
 use crate::outcome::Status;
+use crate::processes::{self, RuntimeKind};
 use crate::up::stop::Stop;
 use ravelin_cluster::KubeletParts;
 use ravelin_config::{Component, FileName, FilePair, KubeletServing};
@@ -14,14 +15,18 @@ use ravelin_host::HostRef;
 use ravelin_host::os::{Computer, computer, own_address_towards};
 use ravelin_kubelet::{ApiserverTarget, Kubelet, KubeletConfig, Running, Serving};
 use ravelin_pki::ServerTrust;
+use ravelin_runtime::{Builtin, Processes, Runtime};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a kubelet keeps its files, and its certificates (`--root-dir`, `--cert-dir`).
 const ROOT: &str = "/var/lib/kubelet";
 const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+/// What it serves as the node's log folder; of this computer's own nothing is shown.
+const LOGS: &str = "/var/log";
 /// How often it is looked whether it has joined.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -33,7 +38,9 @@ pub(super) async fn run(given: &Given, mut stop: Stop, console: &mut Console<'_>
         given.file("root-dir").map_or_else(|| CERTIFICATES.into(), |root| root.join("pki"))
     });
     let (host, apiserver) = host(given, (&node_name, &certificates), &access).await?;
-    let config = config(given, (&host, node_name.clone()), (&access, apiserver))?;
+    let mut config = config(given, (&host, node_name.clone()), (&access, apiserver))?;
+    config.events = true;
+    config.runtime = runtime(given, console)?;
     let port = SocketAddr::new(config.address, config.port);
     let running =
         Kubelet::start(host, config).await.map_err(|error| cannot_listen(&format!("{port}"), &error))?;
@@ -46,6 +53,23 @@ pub(super) async fn run(given: &Given, mut stop: Stop, console: &mut Console<'_>
     };
     console.say(&format!("{signal}: stopped"));
     Ok(Status::Ran)
+}
+
+/// What runs its pods.
+fn runtime(given: &Given, console: &mut Console<'_>) -> Result<Arc<dyn Runtime>, Refused> {
+    let builtin = Arc::new(Builtin::with(processes::RETENTION));
+    processes::may_run(given.runtime, given.processes_as_root)?;
+    if given.runtime == RuntimeKind::Builtin {
+        return Ok(builtin);
+    }
+    processes::warn(console);
+    let programs = processes::programs(&root(given))?;
+    Ok(Arc::new(Processes::new(builtin, programs)))
+}
+
+/// Where its files are.
+fn root(given: &Given) -> PathBuf {
+    given.file("root-dir").unwrap_or_else(|| ROOT.into())
 }
 
 /// How the apiserver is reached: by the kubeconfig, or where there is none yet by the bootstrap
@@ -103,9 +127,12 @@ async fn host(
     access: &Access,
 ) -> Result<(HostRef, SocketAddr), Refused> {
     let at = |address: IpAddr| {
-        let root = given.file("root-dir").unwrap_or_else(|| ROOT.into());
-        let places =
-            vec![(CERTIFICATES.to_owned(), certificates.to_owned()), (ROOT.to_owned(), root.clone())];
+        let root = root(given);
+        let places = vec![
+            (CERTIFICATES.to_owned(), certificates.to_owned()),
+            (ROOT.to_owned(), root.clone()),
+            (LOGS.to_owned(), root.join("logs")),
+        ];
         let (name, files) = (name.to_owned(), root);
         computer(Computer { name, address, files, places, observer: observer(given.verbose) })
     };
