@@ -108,7 +108,7 @@ impl Up {
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        command.args(arguments).current_dir(&folder).env("HOME", &folder);
+        command.args(arguments).current_dir(&folder).env("HOME", &folder).env("TMPDIR", &folder);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -197,6 +197,7 @@ impl Stage {
             node_cidr_prefix: 24,
             node_monitor_grace: Duration::from_secs(50),
             disabled: disabled.iter().map(|&name| name.to_owned()).collect(),
+            events: false,
             watches: Watches::USUAL,
         };
         Controllers::start(self.network.flawed_host("controllers", [10, 0, 0, 8], flaws), config)

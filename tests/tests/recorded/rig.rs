@@ -131,6 +131,7 @@ fn controllers(network: &Network, authorities: &Authorities) -> (ravelin_control
         node_cidr_prefix: 24,
         node_monitor_grace: Duration::from_secs(50),
         disabled: std::collections::BTreeSet::new(),
+        events: false,
         watches: ravelin_client::Watches::USUAL,
         service_account_key: None,
     };

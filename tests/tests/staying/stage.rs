@@ -288,6 +288,7 @@ impl Stage {
             node_cidr_prefix: 24,
             node_monitor_grace: self.cast.pace.grace,
             disabled: BTreeSet::new(),
+            events: false,
             watches: self.cast.pace.watches,
         };
         self.manager = Some(Controllers::start(self.world.host("controllers"), config));
@@ -352,6 +353,7 @@ impl Stage {
             status_update_interval: Some(Duration::from_secs(10)),
             status_report_interval: pace.report,
             sync_interval: Some(pace.sync),
+            events: false,
             watches: pace.watches,
             runtime,
         }
