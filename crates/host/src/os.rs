@@ -2,8 +2,8 @@
 //!
 //! A [`Network`] is a whole cluster on this one computer: its hosts have the cluster's addresses,
 //! and each port that one of them listens on is a loopback socket. A [`computer`] is this computer
-//! itself: it speaks with real addresses, keeps its files in a folder, and has its pods on loopback
-//! sockets. Both apply redirects when a connection is opened; a computer can also carry what other
+//! itself: it speaks with real addresses and by real Unix sockets, keeps its files in a folder, and has its
+//! pods on loopback sockets. Both apply redirects when a connection is opened; a computer can also carry what other
 //! programs send to services. Nothing here has flaws.
 
 mod carry;
@@ -12,6 +12,7 @@ mod host;
 mod network;
 mod programs;
 mod socket;
+mod unix_socket;
 
 pub use carry::Carried;
 pub use host::{Computer, carrying, computer, own_address_towards};

@@ -4,6 +4,7 @@ use super::carry::{Carried, Carrier};
 use super::folder::Folder;
 use super::network::{Machine, Network, Observer, Pods, Shared};
 use super::socket::{self, RealDoor};
+use super::unix_socket;
 use crate::unix::UnixSockets;
 use crate::{
     Connection, Disk, Endpoint, Field, Flaws, Host, HostRef, Listener, PortMap, Redirect, SessionSecret, Task,
@@ -122,6 +123,7 @@ impl Host for OsHost {
     async fn connect(&self, to: &Endpoint) -> io::Result<Connection> {
         match to {
             Endpoint::Tcp(to) => self.connect_tcp(*to).await,
+            Endpoint::Unix(path) if self.machine.is_real => unix_socket::connect(path).await,
             Endpoint::Unix(path) => self.machine.unix.connect(path),
         }
     }
@@ -134,6 +136,7 @@ impl Host for OsHost {
                 Box::new(RealDoor(listener, at))
             }
             Endpoint::Tcp(on) => Box::new(self.shared.listen(self.machine.address, *on)?),
+            Endpoint::Unix(path) if self.machine.is_real => Box::new(unix_socket::listen(path)?),
             Endpoint::Unix(path) => Box::new(self.machine.unix.listen(path)?),
         })
     }

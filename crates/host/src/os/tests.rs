@@ -254,3 +254,25 @@ async fn the_clock_runs() {
     assert!(node.now() > before);
     assert!(node.flaws().iter().next().is_none());
 }
+
+#[tokio::test]
+async fn other_programs_reach_a_unix_socket_and_one_left_behind_gives_way() {
+    let folder = Folder::new("unix-socket");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let path = folder.0.join("a.sock").to_str().unwrap().to_owned();
+    let on = Endpoint::Unix(path.clone());
+    drop(folder.computer().listen(&on).await.unwrap());
+    assert!(folder.computer().connect(&on).await.is_err(), "nobody listens");
+    let (server, client) = (folder.computer(), folder.computer());
+    let listener = server.listen(&on).await.unwrap();
+    let (mut ours, mut theirs) = both(client.connect(&on), &*listener).await;
+    ours.stream.write_all(b"hello").await.unwrap();
+    let mut read = [0; 5];
+    theirs.stream.read_exact(&mut read).await.unwrap();
+    assert_eq!(&read, b"hello");
+    let file = folder.0.join("b.sock");
+    std::fs::write(&file, "not a socket").unwrap();
+    let on = Endpoint::Unix(file.to_str().unwrap().to_owned());
+    assert_eq!(server.listen(&on).await.err().unwrap().kind(), ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a socket");
+}
