@@ -161,14 +161,12 @@ impl Session {
                 self.dial((protocol, address), random, endpoints);
             }
             Packet::Data { connect_id, data, .. } => {
-                if connect_id != 0 && !self.channels.data(connect_id, data) {
-                    self.closed(connect_id, "unrecognized connectID");
-                }
+                let known = connect_id == 0 || self.channels.data(connect_id, data);
+                self.unless(known, connect_id, "unrecognized connectID");
             }
             Packet::CloseRequest { connect_id } => {
-                if !self.channels.close(connect_id, String::new()) {
-                    self.closed(connect_id, "Unknown connectID");
-                }
+                let known = self.channels.close(connect_id, String::new());
+                self.unless(known, connect_id, "Unknown connectID");
             }
             Packet::CloseDial { random } => endpoints.give_up(random),
             Packet::Credit { connect_id, bytes } => drop(self.channels.credit(connect_id, bytes)),
@@ -202,7 +200,11 @@ impl Session {
         endpoints.tasks.insert(endpoints.last, (random, task));
     }
 
-    fn closed(&self, connect_id: i64, error: &str) {
+    /// Says of a connection that nobody knows that it is closed.
+    fn unless(&self, known: bool, connect_id: i64, error: &str) {
+        if known {
+            return;
+        }
         let _ = self.channels.out().send(Packet::CloseResponse { error: error.to_owned(), connect_id });
     }
 }

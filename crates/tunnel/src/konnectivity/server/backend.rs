@@ -158,7 +158,8 @@ impl Backend {
                 }
             }
             Packet::Data { connect_id, data, .. } => {
-                if connect_id != 0 && !self.channels.data(connect_id, data) {
+                let known = connect_id == 0 || self.channels.data(connect_id, data);
+                if !known {
                     self.close(connect_id);
                 }
             }

@@ -187,7 +187,8 @@ impl FrontendCall {
                     return Left::Gone;
                 }
                 Packet::Data { data, .. } => {
-                    if channel.send(data).await.is_err() {
+                    let sent = channel.send(data).await;
+                    if sent.is_err() {
                         return Left::Ended;
                     }
                 }
@@ -205,7 +206,13 @@ impl FrontendCall {
         loop {
             match channel.receive().await {
                 Received::Data(data) => {
-                    if self.forward(channel.id(), data).await.is_err() {
+                    let forwarded = tokio::select! {
+                        biased;
+                        forwarded = self.forward(channel.id(), data) => forwarded,
+                        // A frontend that takes nothing is not waited for once it is over.
+                        ending = channel.abandoned() => return self.close(channel.id(), ending.error()),
+                    };
+                    if forwarded.is_err() {
                         return;
                     }
                 }

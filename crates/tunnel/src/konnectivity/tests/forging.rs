@@ -159,7 +159,12 @@ async fn without_windows_a_slow_reader_loses_its_connection_and_nobody_else() {
     assert!(error.contains("the reader of this connection is too slow"), "{error}");
     assert_eq!(next(&mut incoming).await, Packet::CloseRequest { connect_id: 1 });
     quick.write_all(b"on").await.unwrap();
-    assert_eq!(next(&mut incoming).await, Packet::data(2, Bytes::from_static(b"on")));
+    // What was under way of the slow one is answered alike.
+    let mut last = next(&mut incoming).await;
+    while last == (Packet::CloseRequest { connect_id: 1 }) {
+        last = next(&mut incoming).await;
+    }
+    assert_eq!(last, Packet::data(2, Bytes::from_static(b"on")));
 }
 
 #[tokio::test(start_paused = true)]

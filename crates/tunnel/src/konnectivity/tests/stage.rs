@@ -18,6 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 pub(super) const SOCKET: &str = "/run/konnectivity.sock";
+/// `CONNECT` is for targets that do not speak first.
+pub(super) const SILENT: u16 = 6;
 const SERVER: u8 = 100;
 
 pub(super) fn ip(last: u8) -> IpAddr {
@@ -94,11 +96,13 @@ impl Stage {
         KonnectivityServer::start(Arc::clone(&self.control), config).await.unwrap()
     }
 
-    /// The host of node N, at 10.0.0.N, with an echo on port 7 that greets with the node's name.
+    /// The host of node N, at 10.0.0.N, with an echo on port 7 that greets with the node's name, and
+    /// one on port [`SILENT`] that does not.
     pub(super) async fn node(&self, number: u8) -> HostRef {
         let name = format!("node-{number}");
         let host = self.network.host(&name, ip(number));
-        echo(&host, 7, &name).await;
+        echo(&host, 7, &format!("{name}\n")).await;
+        echo(&host, SILENT, "").await;
         host
     }
 
@@ -211,10 +215,10 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// Greets with a line, then answers with what it reads; after its end with `.`.
+/// Greets, then answers with what it reads; after its end with `.`.
 pub(super) async fn echo(host: &HostRef, port: u16, greeting: &str) {
     let listener = host.listen(&Endpoint::tcp(host.addresses()[0], port)).await.unwrap();
-    let greeting = format!("{greeting}\n");
+    let greeting = greeting.to_owned();
     tokio::spawn(async move {
         while let Ok(mut connection) = listener.accept().await {
             let greeting = greeting.clone();
