@@ -5,6 +5,7 @@
 //! in protobuf, one table knows. This crate must never know sockets, users or what a request is
 //! allowed to do.
 
+mod annotations;
 mod field_selector;
 mod human;
 mod json;
@@ -30,6 +31,7 @@ mod typed;
 mod yaml;
 pub mod yaml_text;
 
+pub use annotations::SSH_HOST_KEY_ANNOTATION;
 pub use field_selector::{FieldRequirement, FieldSelector};
 pub use human::human_duration;
 pub use label_selector::{LabelOperator, LabelRequirement, LabelSelector};

@@ -5,7 +5,7 @@ mod pods;
 mod tokens;
 
 use crate::{Attributes, Lookup, UserInfo, names, node};
-use ravelin_api::{GroupResource, Status, object};
+use ravelin_api::{GroupResource, SSH_HOST_KEY_ANNOTATION, Status, object};
 use ravelin_pki::SigningRequest;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -163,6 +163,11 @@ fn admit_node(node: &str, write: &Write<'_>, version: (u32, u32)) -> Result<(), 
                 return write
                     .refuse(format!("node {node:?} is not allowed to set the following labels: {labels}"));
             }
+            if changes_host_key(new, None) {
+                return write.refuse(format!(
+                    "node {node:?} is not allowed to set the annotation {SSH_HOST_KEY_ANNOTATION}"
+                ));
+            }
         }
         Operation::Update => {
             let (old, new) = (replaced(write)?, written(write)?);
@@ -184,10 +189,22 @@ fn admit_node(node: &str, write: &Write<'_>, version: (u32, u32)) -> Result<(), 
             if !labels.is_empty() {
                 return write.refuse(format!("is not allowed to modify labels: {labels}"));
             }
+            if changes_host_key(new, Some(old)) {
+                return write.refuse(format!(
+                    "node {node:?} is not allowed to modify the annotation {SSH_HOST_KEY_ANNOTATION}"
+                ));
+            }
         }
         Operation::Delete => {}
     }
     Ok(())
+}
+
+/// Ravelin's own rule: what was recorded of a node's SSH host key is the tunneler's to write. Who has no
+/// more than a node's kubelet credential cannot put another key in the place of the host's.
+fn changes_host_key(new: &Value, old: Option<&Value>) -> bool {
+    let recorded = |node: &Value| object::annotations(node).get(SSH_HOST_KEY_ANNOTATION).map(|k| (*k).to_owned());
+    recorded(new) != old.and_then(recorded)
 }
 
 /// The labels that differ and that a node may not touch, joined.

@@ -8,7 +8,7 @@ pub mod ssh;
 
 pub use ssh::danger;
 pub use ssh::{
-    CertificateRefused, Forwarding, HostKeyPolicy, NodeTargets, NotReady, SSH_PORT, SessionError,
-    SshCertificate, SshCertificateKind, SshClaim, SshConfig, SshKey, SshKeyError, SshNodeConfig,
-    SshNodeServer, SshPublicKey, SshTunneler, UnknownNode,
+    CertificateRefused, Forwarding, HostKeyFault, HostKeyPolicy, KnownHosts, KnownHostsError, NodeTargets,
+    NotReady, SSH_PORT, SessionError, SshCertificate, SshCertificateKind, SshClaim, SshConfig, SshFileError,
+    SshKey, SshKeyError, SshNodeConfig, SshNodeServer, SshPublicKey, SshTunneler, UnknownNode,
 };

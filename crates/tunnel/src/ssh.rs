@@ -9,15 +9,23 @@
 //! from `rand::rng()`, which `ravelin-entropy` seeds within simulations; every algorithm here has
 //! messages of a fixed size.
 
+mod backoff;
 mod certificate;
 mod channel;
+mod client;
 pub mod danger;
+mod fleet;
+mod flow;
 mod guard;
+mod health;
 mod key;
+mod key_files;
+mod known_hosts;
 mod node_server;
 mod nodes;
 mod old_peers;
 mod policy;
+mod probe;
 mod session;
 mod targets;
 mod tunneler;
@@ -25,13 +33,16 @@ mod wire;
 
 pub use certificate::{CertificateRefused, SshCertificate, SshCertificateKind, SshClaim};
 pub use key::{SshKey, SshKeyError, SshPublicKey};
+pub use key_files::SshFileError;
+pub use known_hosts::{KnownHosts, KnownHostsError};
 pub use node_server::{SshNodeConfig, SshNodeServer};
-pub use policy::{HostKeyPolicy, UnknownNode};
+pub use policy::{HostKeyFault, HostKeyPolicy, UnknownNode};
 pub use session::SessionError;
 pub use targets::{Forwarding, NodeTargets};
 pub use tunneler::{NotReady, SshConfig, SshTunneler};
 
 use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The port of a node's SSH server.
@@ -53,6 +64,10 @@ const KEEPALIVE_MAX: usize = 3;
 /// How many bytes of a channel may be under way.
 const WINDOW_BYTES: u32 = 512 * 1024;
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The only algorithms: modern ones, whose messages have a fixed size.
 fn algorithms() -> russh::Preferred {
     russh::Preferred {
@@ -63,13 +78,15 @@ fn algorithms() -> russh::Preferred {
         ]),
         key: Cow::Borrowed(&[russh::keys::Algorithm::Ed25519]),
         cipher: Cow::Borrowed(&[russh::cipher::AES_256_GCM]),
+        // The cipher has its own; these are named because one must be.
+        mac: Cow::Borrowed(&[russh::mac::HMAC_SHA512_ETM, russh::mac::HMAC_SHA256_ETM]),
         compression: Cow::Borrowed(&[russh::compression::NONE]),
         ..russh::Preferred::default()
     }
 }
 
-/// Keys are exchanged anew by volume only: russh measures their age by the computer's own clock,
-/// which a simulation does not rule.
+/// russh exchanges keys anew by volume only: it measures their age by the computer's own clock, which a
+/// simulation does not rule. The tunneler asks for new keys in time.
 fn limits() -> russh::Limits {
     russh::Limits { rekey_time_limit: Duration::MAX, ..russh::Limits::default() }
 }

@@ -65,6 +65,8 @@ pub(super) const FLAGS: &[Section] = &[
             ("service-cluster-ip-range", Nets, 8, NOW),
             ("service-node-port-range", Ports, 8, NOW),
             ("ssh-keyfile", File, 8, 21),
+            // Ravelin's own: Kubernetes' tunneler had no such settings.
+            ("ssh-tunnel-config-file", File, 8, 21),
             ("ssh-user", Text, 8, 21),
             ("tls-cert-file", File, 8, NOW),
             ("tls-min-version", One(TLS_VERSIONS), 10, NOW),

@@ -77,7 +77,7 @@ fn the_legacy_sample_has_ssh_tunnels_and_an_open_kubelet() {
     let key_file = FileName::new("/srv/sshproxy/.sshkeyfile");
     assert_eq!(
         config.apiserver.egress,
-        Egress::SshTunnels { user: "gke-tunnel".into(), key_file, verifies_host_keys: false }
+        Egress::SshTunnels { user: "gke-tunnel".into(), key_file, settings: SshTunnelSettings::legacy() }
     );
     assert_eq!(config.apiserver.insecure.map(|i| i.address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert_eq!(config.apiserver.secure_port, 443);

@@ -148,6 +148,11 @@ impl SshCertificate {
         SshPublicKey::from_data(self.0.public_key().clone())
     }
 
+    /// The key that signed it, as it says itself.
+    pub fn authority(&self) -> SshPublicKey {
+        SshPublicKey::from_data(self.0.signature_key().clone())
+    }
+
     /// The certificate's name, as its authority gave it.
     pub fn key_id(&self) -> &str {
         self.0.key_id()
@@ -177,7 +182,7 @@ impl SshCertificate {
         if self.0.cert_type() != wanted {
             return Err(CertificateRefused::Kind(name));
         }
-        let authority = SshPublicKey::from_data(self.0.signature_key().clone());
+        let authority = self.authority();
         if !expected.authorities.contains(&authority) {
             return Err(CertificateRefused::Authority(authority.fingerprint()));
         }

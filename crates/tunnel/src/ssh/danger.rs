@@ -1,9 +1,10 @@
 //! What attackers need: an SSH server that takes anybody in, and a client that asks no questions.
 
 use super::node_server::server_config;
+use super::policy::ExpectedNode;
 use super::session::{Login, Session};
 use super::wire::{Cut, wire};
-use super::{HANDSHAKE_TIMEOUT, HostKeyPolicy, SessionError, SshKey, SshPublicKey, channel};
+use super::{HANDSHAKE_TIMEOUT, SessionError, SshKey, SshPublicKey, channel};
 use ravelin_host::{BoxedStream, HostRef};
 use ravelin_transport::egress::EgressError;
 use russh::Channel;
@@ -119,10 +120,11 @@ pub async fn log_in(
     key: &SshKey,
 ) -> Result<Intruder, SessionError> {
     let login = Login {
-        node: "the server".to_owned(),
+        expected: Arc::new(ExpectedNode::danger_any("the server")),
         user: user.to_owned(),
         key: key.clone(),
-        policy: HostKeyPolicy::DangerAny,
+        certificate: None,
+        limits: super::limits(),
     };
     Ok(Intruder(Session::open(host, stream, &login).await?))
 }
@@ -183,7 +185,7 @@ impl server::Handler for Trap {
             return Ok(());
         };
         reply.accept().await;
-        let stream = channel::stream(&self.host, channel);
+        let stream = channel::stream(&self.host, channel, "the client");
         place.send(Forward { host: host_to_connect.to_owned(), port, stream });
         Ok(())
     }

@@ -79,6 +79,11 @@ impl SshPublicKey {
         Self(key.into())
     }
 
+    /// What kind of key it is.
+    pub(crate) fn kind(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+
     pub(crate) fn key_data(&self) -> &KeyData {
         self.0.key_data()
     }

@@ -1,15 +1,16 @@
 //! One SSH session to a node, seen from the client.
 
-use super::channel;
+use super::client::Client;
+use super::policy::{ExpectedNode, HostKeyFault};
 use super::wire::{Cut, wire};
-use super::{CHANNEL_TIMEOUT, HANDSHAKE_TIMEOUT, HostKeyPolicy, SshKey, SshPublicKey};
-use ravelin_host::{BoxedStream, Flaw, HostRef, SessionSecret, field};
+use super::{CHANNEL_TIMEOUT, HANDSHAKE_TIMEOUT, SshCertificate, SshKey, channel, lock, old_peers};
+use ravelin_host::{BoxedStream, HostRef};
 use ravelin_transport::egress::EgressError;
 use russh::client::{self, Handle};
-use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelOpenFailure, SshId};
+use russh::keys::PrivateKeyWithHashAlg;
+use russh::{ChannelOpenFailure, Limits, SshId};
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -17,13 +18,13 @@ use tokio::time::timeout;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The node's host key is not the one that is pinned.
-    #[error("the host key of {node} was refused: {fingerprint} is not the one that is pinned for it")]
+    /// The host key that was shown is not the node's.
+    #[error("the host key of {node} was refused: {fault}")]
     HostKeyRefused {
         /// The node.
         node: String,
-        /// What was presented.
-        fingerprint: String,
+        /// The check that failed.
+        fault: HostKeyFault,
     },
     /// The node does not take this user and key.
     #[error("{node} refused the key of user {user:?}")]
@@ -34,7 +35,7 @@ pub enum SessionError {
         user: String,
     },
     /// The node cannot be reached.
-    #[error("{node} cannot be reached on port 22: {reason}")]
+    #[error("{node} cannot be reached by SSH: {reason}")]
     Unreachable {
         /// The node.
         node: String,
@@ -54,20 +55,37 @@ pub enum SessionError {
     },
 }
 
+impl SessionError {
+    /// Did one of both refuse the other? Anything else may pass by itself.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::HostKeyRefused { .. } | Self::UserRefused { .. })
+    }
+}
+
 /// Whom to log in as, and whom to trust.
 pub(crate) struct Login {
-    pub(crate) node: String,
+    pub(crate) expected: Arc<ExpectedNode>,
     pub(crate) user: String,
     pub(crate) key: SshKey,
-    pub(crate) policy: HostKeyPolicy,
+    /// What an authority says of the user's key.
+    pub(crate) certificate: Option<SshCertificate>,
+    /// After how many bytes keys are exchanged anew.
+    pub(crate) limits: Limits,
+}
+
+impl Login {
+    fn node(&self) -> String {
+        self.expected.node.clone()
+    }
 }
 
 /// An authenticated session; it ends when this is dropped.
 pub(crate) struct Session {
     host: HostRef,
+    node: String,
     handle: Arc<Handle<Client>>,
     ended: watch::Receiver<()>,
-    _cut: Cut,
+    cut: Mutex<Option<Cut>>,
 }
 
 impl Session {
@@ -79,37 +97,33 @@ impl Session {
     ) -> Result<Self, SessionError> {
         match timeout(HANDSHAKE_TIMEOUT, Self::handshake(host, stream, login)).await {
             Ok(result) => result,
-            Err(_) => Err(SessionError::Timeout(login.node.clone())),
+            Err(_) => Err(SessionError::Timeout(login.node())),
         }
     }
 
     async fn handshake(host: &HostRef, stream: BoxedStream, login: &Login) -> Result<Self, SessionError> {
         let (stream, cut) = wire(stream);
         let (alive, ended) = watch::channel(());
-        let refused = Arc::default();
+        let refused = Arc::<Mutex<Option<HostKeyFault>>>::default();
         let client = Client {
             host: Arc::clone(host),
-            node: login.node.clone(),
-            policy: login.policy.clone(),
+            expected: Arc::clone(&login.expected),
             refused: Arc::clone(&refused),
             _alive: alive,
         };
-        let failed = |error: russh::Error| {
-            let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let node = login.node.clone();
-            match refused {
-                Some(fingerprint) => SessionError::HostKeyRefused { node, fingerprint },
-                None => SessionError::Handshake { node, reason: error.to_string() },
-            }
+        let failed = |error: russh::Error| match lock(&refused).take() {
+            Some(fault) => SessionError::HostKeyRefused { node: login.node(), fault },
+            None => SessionError::Handshake { node: login.node(), reason: error.to_string() },
         };
-        let connecting = client::connect_stream(Arc::new(client_config()), stream, client);
+        let mut config = client_config(login.limits.clone());
+        config.preferred = old_peers::client(host, login.expected.offered(config.preferred));
+        let connecting = client::connect_stream(Arc::new(config), stream, client);
         let mut handle = connecting.await.map_err(failed)?;
-        let key = PrivateKeyWithHashAlg::new(login.key.private(), None);
-        let accepted = handle.authenticate_publickey(&login.user, key).await.map_err(failed)?;
-        if !accepted.success() {
-            return Err(SessionError::UserRefused { node: login.node.clone(), user: login.user.clone() });
+        if !log_in(&mut handle, login).await.map_err(failed)? {
+            return Err(SessionError::UserRefused { node: login.node(), user: login.user.clone() });
         }
-        Ok(Self { host: Arc::clone(host), handle: Arc::new(handle), ended, _cut: cut })
+        let (host, cut) = (Arc::clone(host), Mutex::new(Some(cut)));
+        Ok(Self { host, node: login.node(), handle: Arc::new(handle), ended, cut })
     }
 
     /// Opens a connection from the node to a target.
@@ -124,17 +138,13 @@ impl Session {
             }
         };
         self.host.spawn("ssh.open", Box::pin(opening)).detach();
-        let ended = || EgressError::Unavailable("the SSH session has ended".to_owned());
+        let ended = || EgressError::Unavailable(format!("the SSH tunnel to {} has ended", self.node));
         match timeout(CHANNEL_TIMEOUT, opened).await {
-            Ok(Ok(Ok(channel))) => Ok(self.stream(channel)),
+            Ok(Ok(Ok(channel))) => Ok(channel::stream(&self.host, channel, &self.node)),
             Ok(Ok(Err(russh::Error::ChannelOpenFailure(reason)))) => Err(rejected(reason)),
             Ok(Ok(Err(_)) | Err(_)) => Err(ended()),
             Err(_) => Err(EgressError::Timeout),
         }
-    }
-
-    fn stream(&self, channel: Channel<client::Msg>) -> BoxedStream {
-        channel::stream(&self.host, channel)
     }
 
     /// Does the server give a session channel, in which shells run?
@@ -151,8 +161,40 @@ impl Session {
 
     /// Has the session ended?
     pub(crate) fn is_closed(&self) -> bool {
-        self.handle.is_closed()
+        self.handle.is_closed() || lock(&self.cut).is_none()
     }
+
+    /// Ends the session, with all its channels.
+    pub(crate) fn close(&self) {
+        lock(&self.cut).take();
+    }
+
+    /// Asks the other end for a sign of life.
+    ///
+    /// # Errors
+    /// Where the session has ended. It waits as long as there is no answer.
+    pub(crate) async fn ping(&self) -> Result<(), russh::Error> {
+        self.handle.send_ping().await
+    }
+
+    /// Exchanges keys anew, without a pause for the channels.
+    pub(crate) async fn renew_keys(&self) {
+        // Where it cannot be asked for any more, the session is over.
+        let _ = self.handle.rekey_soon().await;
+    }
+}
+
+/// With the certificate first, if there is one: who knows no authority may still know the key.
+async fn log_in(handle: &mut Handle<Client>, login: &Login) -> Result<bool, russh::Error> {
+    if let Some(certificate) = &login.certificate {
+        let certificate = certificate.inner().clone();
+        let asked = handle.authenticate_openssh_cert(&login.user, login.key.private(), certificate);
+        if asked.await?.success() {
+            return Ok(true);
+        }
+    }
+    let key = PrivateKeyWithHashAlg::new(login.key.private(), None);
+    Ok(handle.authenticate_publickey(&login.user, key).await?.success())
 }
 
 fn rejected(reason: ChannelOpenFailure) -> EgressError {
@@ -166,142 +208,14 @@ fn rejected(reason: ChannelOpenFailure) -> EgressError {
     EgressError::Refused(format!("ssh: rejected: {text}"))
 }
 
-fn client_config() -> client::Config {
+fn client_config(limits: Limits) -> client::Config {
     client::Config {
         client_id: SshId::Standard(Cow::Borrowed(super::SOFTWARE)),
-        limits: super::limits(),
+        limits,
         window_size: super::WINDOW_BYTES,
         preferred: super::algorithms(),
         keepalive_interval: Some(super::KEEPALIVE_INTERVAL),
         keepalive_max: super::KEEPALIVE_MAX,
         ..client::Config::default()
-    }
-}
-
-/// russh's view of this end.
-struct Client {
-    host: HostRef,
-    node: String,
-    policy: HostKeyPolicy,
-    /// The fingerprint of a host key that was refused.
-    refused: Arc<Mutex<Option<String>>>,
-    /// Dropped with the session.
-    _alive: watch::Sender<()>,
-}
-
-impl client::Handler for Client {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
-        // No certificate type is ever offered, so none can come.
-        let PublicKeyOrCertificate::PublicKey { key, .. } = presented else { return Ok(false) };
-        let key = SshPublicKey::new(key);
-        let accepted =
-            self.policy.accepts(&self.node, &key) || self.host.flaws().has(Flaw::SshTrustsAnyHostKey);
-        self.host.observe(
-            "ssh.host-key",
-            &[
-                field("node", &self.node),
-                field("fingerprint", key.fingerprint()),
-                field("accepted", accepted),
-            ],
-        );
-        if !accepted {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.fingerprint());
-        }
-        Ok(accepted)
-    }
-
-    async fn kex_done(
-        &mut self,
-        shared_secret: Option<&[u8]>,
-        names: &russh::Names,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        if let Some(shared_secret) = shared_secret {
-            self.host.session_secret(SessionSecret::Ssh {
-                shared_secret: shared_secret.to_vec(),
-                kex: names.kex.as_ref().to_owned(),
-                cipher: names.cipher.as_ref().to_owned(),
-            });
-        }
-        Ok(())
-    }
-
-    // Servers open nothing towards a tunneler.
-
-    async fn server_channel_open_forwarded_tcpip(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _connected_address: &str,
-        _connected_port: u32,
-        _originator_address: &str,
-        _originator_port: u32,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_forwarded_streamlocal(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _socket_path: &str,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_agent_forward(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_session(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_tcpip(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _host_to_connect: &str,
-        _port_to_connect: u32,
-        _originator_address: &str,
-        _originator_port: u32,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_streamlocal(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _socket_path: &str,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_x11(
-        &mut self,
-        _channel: Channel<client::Msg>,
-        _originator_address: &str,
-        _originator_port: u32,
-        _reply: client::ChannelOpenHandle,
-        _session: &mut client::Session,
-    ) -> Result<(), russh::Error> {
-        Ok(())
     }
 }

@@ -2,7 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "what stands around a session in a test is no component")]
 
-use super::nodes::NodeSource;
+mod host_keys;
+mod keeping;
+mod streams;
+
+use super::nodes::{ListedNode, NodeSource};
+use super::policy::ExpectedNode;
 use super::session::{Login, Session};
 use super::*;
 use async_trait::async_trait;
@@ -29,14 +34,35 @@ fn ip(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
 }
 
-/// A list of nodes that a test changes.
-#[derive(Clone, Default)]
-struct Nodes(Arc<Mutex<BTreeMap<String, IpAddr>>>);
+/// A list of nodes that a test changes, and what is recorded of them.
+#[derive(Clone, Debug, Default)]
+struct Nodes(Arc<Mutex<BTreeMap<String, ListedNode>>>);
+
+impl Nodes {
+    fn add(&self, name: &str, addresses: &[IpAddr]) {
+        let node = ListedNode { addresses: addresses.to_vec(), recorded: None };
+        self.0.lock().unwrap().insert(name.to_owned(), node);
+    }
+
+    fn remove(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+
+    fn recorded(&self, name: &str) -> Option<SshPublicKey> {
+        self.0.lock().unwrap()[name].recorded.clone()
+    }
+}
 
 #[async_trait]
 impl NodeSource for Nodes {
-    async fn nodes(&self) -> Result<BTreeMap<String, IpAddr>, String> {
+    async fn nodes(&self) -> Result<BTreeMap<String, ListedNode>, String> {
         Ok(self.0.lock().unwrap().clone())
+    }
+
+    async fn record(&self, node: &str, key: &SshPublicKey) -> Result<SshPublicKey, String> {
+        let mut nodes = self.0.lock().unwrap();
+        let node = nodes.get_mut(node).ok_or("there is no such node")?;
+        Ok(node.recorded.get_or_insert_with(|| key.clone()).clone())
     }
 }
 
@@ -62,7 +88,7 @@ impl Cluster {
             let host = cluster.network.host(&name, ip(number));
             echo(&host, 7, &name).await;
             cluster.hosts.insert(name.clone(), host);
-            cluster.nodes.0.lock().unwrap().insert(name, ip(number));
+            cluster.nodes.add(&name, &[ip(number)]);
             cluster.serve(number).await;
         }
         cluster
@@ -83,6 +109,12 @@ impl Cluster {
         self.servers.insert(name, server);
     }
 
+    /// Ends a node's server, and waits until its port is free.
+    async fn stop(&mut self, number: u8) {
+        drop(self.servers.remove(&format!("node-{number}")));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
     fn tunneler(&self, host_keys: HostKeyPolicy, unknown_node: UnknownNode) -> Arc<SshTunneler> {
         let host = self.network.host("control-plane", ip(100));
         self.tunneler_on(host, host_keys, unknown_node)
@@ -94,15 +126,21 @@ impl Cluster {
         host_keys: HostKeyPolicy,
         unknown_node: UnknownNode,
     ) -> Arc<SshTunneler> {
-        let config = SshConfig {
-            user: "tunnel".to_owned(),
-            key: key(USER_KEY),
-            host_keys,
-            unknown_node,
-            address_types: vec!["InternalIP".to_owned()],
-            port: SSH_PORT,
-        };
+        let config = SshConfig { unknown_node, ..SshConfig::new("tunnel", key(USER_KEY), host_keys) };
         SshTunneler::follow(host, config, Arc::new(self.nodes.clone()))
+    }
+}
+
+/// How to log in to node-1, whose key is pinned.
+fn login(limits: russh::Limits) -> Login {
+    let policy = pinned(1);
+    let expected = ExpectedNode { policy, ..ExpectedNode::danger_any("node-1") };
+    Login {
+        expected: Arc::new(expected),
+        user: "tunnel".to_owned(),
+        key: key(USER_KEY),
+        certificate: None,
+        limits,
     }
 }
 
@@ -142,7 +180,12 @@ fn node(number: u8) -> Destination {
 }
 
 fn pod() -> Destination {
-    Destination::Pod { namespace: "default".to_owned(), name: "web".to_owned(), node: None }
+    pod_on(None)
+}
+
+fn pod_on(node: Option<&str>) -> Destination {
+    let node = node.map(str::to_owned);
+    Destination::Pod { namespace: "default".to_owned(), name: "web".to_owned(), node }
 }
 
 async fn line(stream: &mut BoxedStream) -> String {
@@ -170,79 +213,6 @@ fn refusal(result: Result<BoxedStream, EgressError>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_pass_both_ways_and_halves_close_alone() {
-    let cluster = Cluster::new(2).await;
-    let tunneler = cluster.tunneler(pinned(2), UnknownNode::Fail);
-    tunneler.wait_ready(2, DEADLINE).await.unwrap();
-    let stream = echo_through(&tunneler, 2).await;
-    let sent: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
-    let (mut read, mut write) = tokio::io::split(stream);
-    let mut received = Vec::new();
-    let writing = async {
-        write.write_all(&sent).await.unwrap();
-        write.shutdown().await.unwrap();
-    };
-    let both = async { tokio::join!(writing, read.read_to_end(&mut received)).1.unwrap() };
-    tokio::time::timeout(DEADLINE, both).await.expect("neither end waits for the other for good");
-    assert_eq!(received.pop(), Some(b'.'), "the target saw the end and answered after it");
-    assert!(received == sent);
-}
-
-#[tokio::test(start_paused = true)]
-async fn channels_do_not_mix_nor_end_together() {
-    let cluster = Cluster::new(1).await;
-    let tunneler = cluster.tunneler(pinned(1), UnknownNode::Fail);
-    tunneler.wait_ready(1, DEADLINE).await.unwrap();
-    let (mut first, mut second) = (echo_through(&tunneler, 1).await, echo_through(&tunneler, 1).await);
-    first.write_all(b"one\n").await.unwrap();
-    second.write_all(b"two\n").await.unwrap();
-    assert_eq!((line(&mut second).await, line(&mut first).await), ("two".to_owned(), "one".to_owned()));
-    drop(first);
-    second.write_all(b"three\n").await.unwrap();
-    assert_eq!(line(&mut second).await, "three");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wrong_host_key_is_refused_unless_any_will_do() {
-    let cluster = Cluster::new(1).await;
-    let wrong = HostKeyPolicy::Pinned(BTreeMap::from([("node-1".to_owned(), key(99).public())]));
-    for policy in [wrong.clone(), HostKeyPolicy::Pinned(BTreeMap::new())] {
-        let tunneler = cluster.tunneler(policy, UnknownNode::DangerRandom);
-        let error = tunneler.wait_ready(1, DEADLINE).await.unwrap_err();
-        assert!(error.to_string().contains("the host key of node-1 was refused"), "{error}");
-        for what in [node(1), pod()] {
-            let text = refusal(tunneler.dial(SocketAddr::new(ip(1), 7), &what).await);
-            assert!(text.contains("the host key of node-1 was refused"), "{text}");
-        }
-    }
-    let tunneler = cluster.tunneler(HostKeyPolicy::DangerAny, UnknownNode::Fail);
-    tunneler.wait_ready(1, DEADLINE).await.unwrap();
-    let flawed = cluster.network.flawed_host("flawed", ip(101), Flaws::danger([Flaw::SshTrustsAnyHostKey]));
-    let tunneler = cluster.tunneler_on(flawed, wrong, UnknownNode::Fail);
-    tunneler.wait_ready(1, DEADLINE).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_is_no_node_fails_or_goes_through_a_random_one() {
-    let cluster = Cluster::new(3).await;
-    let web = cluster.network.host("default/web", ip(200));
-    echo(&web, 80, "web").await;
-    let target = SocketAddr::new(ip(200), 80);
-    let tunneler = cluster.tunneler(pinned(3), UnknownNode::Fail);
-    tunneler.wait_ready(3, DEADLINE).await.unwrap();
-    assert!(refusal(tunneler.dial(target, &pod()).await).contains("is no node"));
-
-    let tunneler = cluster.tunneler(pinned(3), UnknownNode::DangerRandom);
-    let none = tunneler.dial(target, &pod()).await.err().unwrap().to_string();
-    let expected =
-        "No SSH tunnels currently open. Were the targets able to accept an ssh-key for user \"tunnel\"?";
-    assert!(none.contains(expected), "{none}");
-    tunneler.wait_ready(3, DEADLINE).await.unwrap();
-    let mut stream = tunneler.dial(target, &pod()).await.unwrap();
-    assert_eq!(line(&mut stream).await, "web");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_node_server_forwards_and_does_nothing_else() {
     let cluster = Cluster::new(1).await;
     let host = cluster.network.host("somebody", ip(50));
@@ -253,9 +223,7 @@ async fn a_node_server_forwards_and_does_nothing_else() {
         assert!(matches!(error, SessionError::UserRefused { .. }), "{error}");
     }
     let stream = host.connect(&port).await.unwrap().stream;
-    let login =
-        Login { node: "node-1".to_owned(), user: "tunnel".to_owned(), key: key(USER_KEY), policy: pinned(1) };
-    let session = Session::open(&host, stream, &login).await.unwrap();
+    let session = Session::open(&host, stream, &login(limits())).await.unwrap();
     assert!(!session.offers_a_shell().await);
     assert_eq!(refusal(session.dial("10.0.0.1", 9).await), "ssh: rejected: connect failed");
     assert_eq!(line(&mut session.dial("node-1", 7).await.unwrap()).await, "node-1");
@@ -276,76 +244,13 @@ async fn a_silent_peer_is_given_up_by_either_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_session_is_opened_again_and_a_gone_node_is_left() {
-    let mut cluster = Cluster::new(2).await;
-    let tunneler = cluster.tunneler(pinned(2), UnknownNode::Fail);
-    tunneler.wait_ready(2, DEADLINE).await.unwrap();
-    let mut stream = echo_through(&tunneler, 1).await;
-    drop(cluster.servers.remove("node-1"));
-    let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await;
-    assert!(ended.is_ok(), "streams of a lost session end");
-    let error = tunneler.dial(SocketAddr::new(ip(1), 7), &node(1)).await.err().unwrap();
-    assert!(error.to_string().contains("no SSH tunnel to node-1 is open"), "{error}");
-    cluster.serve(1).await;
-    tunneler.wait_ready(2, DEADLINE).await.unwrap();
-    drop(echo_through(&tunneler, 1).await);
-
-    cluster.nodes.0.lock().unwrap().remove("node-2");
-    tokio::time::timeout(DEADLINE, async {
-        while tunneler.open() != 1 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    })
-    .await
-    .expect("the tunnel of a node that is gone is closed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_was_written_before_a_drop_arrives() {
-    let cluster = Cluster::new(1).await;
-    let sink = cluster.hosts["node-1"].listen(&Endpoint::tcp(ip(1), 9)).await.unwrap();
-    let tunneler = cluster.tunneler(pinned(1), UnknownNode::Fail);
-    tunneler.wait_ready(1, DEADLINE).await.unwrap();
-    let mut stream = tunneler.dial(SocketAddr::new(ip(1), 9), &node(1)).await.unwrap();
-    stream.write_all(&[7; 200_000]).await.unwrap();
-    drop(stream);
-    let mut received = Vec::new();
-    sink.accept().await.unwrap().stream.read_to_end(&mut received).await.unwrap();
-    assert_eq!(received, [7; 200_000]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_stalls_loses_its_channel_and_the_others_live() {
-    let cluster = Cluster::new(1).await;
-    let flood = cluster.hosts["node-1"].listen(&Endpoint::tcp(ip(1), 9)).await.unwrap();
-    tokio::spawn(async move {
-        let mut stream = flood.accept().await.unwrap().stream;
-        while stream.write_all(&[1; 100_000]).await.is_ok() {}
-    });
-    let tunneler = cluster.tunneler(pinned(1), UnknownNode::Fail);
-    tunneler.wait_ready(1, DEADLINE).await.unwrap();
-    let mut other = echo_through(&tunneler, 1).await;
-    let mut stalled = tunneler.dial(SocketAddr::new(ip(1), 9), &node(1)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    other.write_all(b"still here\n").await.unwrap();
-    let answer = tokio::time::timeout(DEADLINE, line(&mut other)).await;
-    assert_eq!(answer.expect("the session goes on"), "still here");
-    let mut received = Vec::new();
-    tokio::time::timeout(DEADLINE, stalled.read_to_end(&mut received))
-        .await
-        .expect("it was cut off")
-        .unwrap();
-    assert!(received.len() > 100_000);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_impostors_server_takes_in_who_trusts_any_key() {
     let network = Network::new();
     let impostor = network.host("impostor", ip(1));
     let listener = impostor.listen(&Endpoint::tcp(ip(1), SSH_PORT)).await.unwrap();
     let cluster =
         Cluster { network, nodes: Nodes::default(), servers: BTreeMap::new(), hosts: BTreeMap::new() };
-    cluster.nodes.0.lock().unwrap().insert("node-1".to_owned(), ip(1));
+    cluster.nodes.add("node-1", &[ip(1)]);
 
     let careful = cluster.tunneler(pinned(1), UnknownNode::Fail);
     let stream = listener.accept().await.unwrap().stream;
@@ -364,32 +269,6 @@ async fn an_impostors_server_takes_in_who_trusts_any_key() {
     assert_eq!(line(&mut forward.stream).await, "secret");
     forward.stream.write_all(b"forged\n").await.unwrap();
     assert_eq!(line(&mut dialled).await, "forged");
-}
-
-/// An alert is the last thing that a client writes: the impostor is to see why it was refused.
-#[tokio::test(start_paused = true)]
-async fn the_last_words_of_a_client_reach_an_impostor() {
-    let network = Network::new();
-    let impostor = network.host("impostor", ip(1));
-    let listener = impostor.listen(&Endpoint::tcp(ip(1), SSH_PORT)).await.unwrap();
-    let cluster =
-        Cluster { network, nodes: Nodes::default(), servers: BTreeMap::new(), hosts: BTreeMap::new() };
-    cluster.nodes.0.lock().unwrap().insert("node-1".to_owned(), ip(1));
-    let careless = cluster.tunneler(HostKeyPolicy::DangerAny, UnknownNode::Fail);
-    let stream = listener.accept().await.unwrap().stream;
-    let mut victim = danger::accept(&impostor, stream, &key(66)).await.unwrap();
-    careless.wait_ready(1, DEADLINE).await.unwrap();
-    let mut dialled = careless.dial(SocketAddr::new(ip(1), 10250), &node(1)).await.unwrap();
-    let mut forward = victim.next_forward().await.unwrap();
-    dialled.write_all(b"hello\n").await.unwrap();
-    assert_eq!(line(&mut forward.stream).await, "hello");
-    forward.stream.write_all(b"forged\n").await.unwrap();
-    assert_eq!(line(&mut dialled).await, "forged");
-    dialled.write_all(b"unknown CA").await.unwrap();
-    drop(dialled);
-    let mut heard = Vec::new();
-    forward.stream.read_to_end(&mut heard).await.unwrap();
-    assert_eq!(heard, b"unknown CA");
 }
 
 type Bytes = Arc<Mutex<Vec<u8>>>;

@@ -1,42 +1,60 @@
-//! The control plane's end: a session to each node, and the dialer over them.
+//! The control plane's end: the dialer over the sessions.
 
+use super::fleet::{Fleet, Node};
 use super::nodes::{Listed, NodeSource};
-use super::session::{Login, Session};
-use super::{CONNECT_TIMEOUT, HostKeyPolicy, SessionError, SshKey, UnknownNode};
+use super::session::Session;
+use super::{HostKeyPolicy, SSH_PORT, SessionError, SshCertificate, SshKey, UnknownNode, probe};
 use async_trait::async_trait;
 use ravelin_client::{Client, ClientConfig};
-use ravelin_host::{BoxedStream, Endpoint, HostRef, Task, field};
-use ravelin_transport::egress::{Destination, Egress, EgressError};
+use ravelin_host::{BoxedStream, HostRef, Task, field};
+use ravelin_transport::egress::{Destination, Egress, EgressError, HealthCheck};
+use ravelin_transport::metrics::Family;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// How often nodes are listed, as in Kubernetes (`pkg/master/tunneler/ssh.go`).
-const SYNC_INTERVAL: Duration = Duration::from_secs(15);
-/// How soon a list that failed or was empty is asked for again.
-const SYNC_RETRY: Duration = Duration::from_secs(1);
-const MIN_BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// The longest user name: what is longer is cut off, as in Kubernetes (`pkg/master/tunneler/ssh.go`).
+const MAX_USER: usize = 32;
 
 /// What a tunneler is told.
 #[derive(Clone, Debug)]
 pub struct SshConfig {
-    /// The user to log in as (`--ssh-user`).
+    /// The user to log in as (`--ssh-user`), cut off after 32 characters.
     pub user: String,
     /// The user's key (`--ssh-keyfile`).
     pub key: SshKey,
+    /// What an authority says of that key: it is shown first.
+    pub certificate: Option<SshCertificate>,
     /// Which host keys are taken for a node's.
     pub host_keys: HostKeyPolicy,
-    /// What to do with a target that is no node.
+    /// What to do with a target whose node nobody knows.
     pub unknown_node: UnknownNode,
     /// The types of node addresses to connect to, the preferred one first. Kubernetes knows
     /// `ExternalIP` only.
     pub address_types: Vec<String>,
-    /// The port of the nodes' SSH servers: [`SSH_PORT`](super::SSH_PORT), where nothing says otherwise.
+    /// The port of the nodes' SSH servers: [`SSH_PORT`], where nothing says otherwise.
     pub port: u16,
+    /// The port of a node's loopback at which `/healthz` is asked for through the tunnel: the
+    /// kubelet's read-only port, or its healthz port. `None`: the SSH server itself is asked.
+    pub health_port: Option<u16>,
+}
+
+impl SshConfig {
+    /// For this user, key and policy; pods go through their own node, and nothing goes elsewhere.
+    pub fn new(user: impl Into<String>, key: SshKey, host_keys: HostKeyPolicy) -> Self {
+        Self {
+            user: user.into(),
+            key,
+            certificate: None,
+            host_keys,
+            unknown_node: UnknownNode::Fail,
+            address_types: vec!["ExternalIP".to_owned(), "InternalIP".to_owned()],
+            port: SSH_PORT,
+            health_port: None,
+        }
+    }
 }
 
 /// Fewer sessions were open at a deadline than were waited for.
@@ -53,34 +71,9 @@ pub struct NotReady {
 
 /// Keeps a session to each node, and dials through them. Dropping the last reference ends all.
 pub struct SshTunneler {
-    shared: Arc<Shared>,
+    fleet: Arc<Fleet>,
     _follow: Task,
-}
-
-struct Shared {
-    host: HostRef,
-    config: SshConfig,
-    nodes: Mutex<BTreeMap<String, Node>>,
-    /// How many sessions are open.
-    open: watch::Sender<usize>,
-}
-
-/// One node, and the task that keeps its session.
-struct Node {
-    address: IpAddr,
-    session: Option<Arc<Session>>,
-    failure: Option<SessionError>,
-    _keep: Task,
-}
-
-impl Node {
-    fn session(&self) -> Option<&Arc<Session>> {
-        self.session.as_ref().filter(|session| !session.is_closed())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    _probe: Task,
 }
 
 impl SshTunneler {
@@ -92,32 +85,20 @@ impl SshTunneler {
     }
 
     /// Starts following the nodes of a source.
-    pub(crate) fn follow(host: HostRef, config: SshConfig, source: Arc<dyn NodeSource>) -> Arc<Self> {
-        let shared = Arc::new(Shared {
-            host: Arc::clone(&host),
-            config,
-            nodes: Mutex::default(),
-            open: watch::Sender::new(0),
-        });
-        let following = Arc::downgrade(&shared);
-        let follow = host.spawn(
-            "ssh.follow",
-            Box::pin(async move {
-                loop {
-                    let listed = source.nodes().await;
-                    let Some(shared) = following.upgrade() else { return };
-                    let pause = shared.take_over(listed);
-                    drop(shared);
-                    sleep(pause).await;
-                }
-            }),
-        );
-        Arc::new(Self { shared, _follow: follow })
+    pub(crate) fn follow(host: HostRef, mut config: SshConfig, source: Arc<dyn NodeSource>) -> Arc<Self> {
+        if config.user.chars().count() > MAX_USER {
+            config.user = config.user.chars().take(MAX_USER).collect();
+            host.observe("ssh.user", &[field("message", "SSH User is too long. Truncating to 32 chars")]);
+        }
+        let fleet = Fleet::new(Arc::clone(&host), config, source);
+        let follow = host.spawn("ssh.follow", Box::pin(Fleet::follow(Arc::downgrade(&fleet))));
+        let probe = host.spawn("ssh.probes", Box::pin(probe::probe_all(Arc::downgrade(&fleet))));
+        Arc::new(Self { fleet, _follow: follow, _probe: probe })
     }
 
     /// How many sessions are open.
     pub fn open(&self) -> usize {
-        *self.shared.open.borrow()
+        *self.fleet.open().borrow()
     }
 
     /// Waits until at least this many sessions are open.
@@ -125,169 +106,86 @@ impl SshTunneler {
     /// # Errors
     /// Where fewer are when `deadline` has passed; it says why, node by node.
     pub async fn wait_ready(&self, wanted: usize, deadline: Duration) -> Result<(), NotReady> {
-        let mut open = self.shared.open.subscribe();
+        let mut open = self.fleet.open();
         let ready = timeout(deadline, open.wait_for(|open| *open >= wanted)).await;
         match ready {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(NotReady { open: self.open(), wanted, last_failures: self.shared.last_failures() }),
+            _ => Err(NotReady { open: self.open(), wanted, last_failures: self.last_failures() }),
         }
-    }
-}
-
-impl Shared {
-    /// Takes over the nodes that were listed; returns when to list them again. A list that failed
-    /// changes nothing: nodes do not go because the apiserver did.
-    fn take_over(self: &Arc<Self>, listed: Result<BTreeMap<String, IpAddr>, String>) -> Duration {
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                self.host.observe("ssh.list-failed", &[field("error", error)]);
-                return SYNC_RETRY;
-            }
-        };
-        let mut nodes = lock(&self.nodes);
-        nodes.retain(|name, node| listed.get(name) == Some(&node.address));
-        for (name, address) in listed {
-            nodes.entry(name.clone()).or_insert_with(|| Node {
-                address,
-                session: None,
-                failure: None,
-                _keep: self.keep(name, address),
-            });
-        }
-        self.count(&nodes);
-        // A cluster that has no nodes yet is about to get some.
-        if nodes.is_empty() { SYNC_RETRY } else { SYNC_INTERVAL }
-    }
-
-    /// The task that keeps a session to one node.
-    fn keep(self: &Arc<Self>, node: String, address: IpAddr) -> Task {
-        let shared = Arc::downgrade(self);
-        let (host, mut backoff) = (Arc::clone(&self.host), Backoff::new(&self.host, &node));
-        let port = self.config.port;
-        let login = Login {
-            node,
-            user: self.config.user.clone(),
-            key: self.config.key.clone(),
-            policy: self.config.host_keys.clone(),
-        };
-        let keep = async move {
-            loop {
-                let opened = connect(&host, (address, port), &login).await.map(Arc::new);
-                let Some(here) = shared.upgrade() else { return };
-                here.set(&login.node, &opened);
-                drop(here);
-                if let Ok(session) = opened {
-                    backoff.reset();
-                    session.ended().await;
-                    let Some(here) = shared.upgrade() else { return };
-                    here.lost(&login.node);
-                }
-                sleep(backoff.next()).await;
-            }
-        };
-        self.host.spawn("ssh.keep", Box::pin(keep))
-    }
-
-    fn set(&self, name: &str, opened: &Result<Arc<Session>, SessionError>) {
-        let outcome = opened.as_ref().err().map_or("open".to_owned(), ToString::to_string);
-        self.host.observe("ssh.tunnel", &[field("node", name), field("outcome", outcome)]);
-        let mut nodes = lock(&self.nodes);
-        if let Some(node) = nodes.get_mut(name) {
-            node.session = opened.as_ref().ok().cloned();
-            node.failure = opened.as_ref().err().cloned();
-        }
-        self.count(&nodes);
-    }
-
-    fn lost(&self, name: &str) {
-        self.host.observe("ssh.tunnel", &[field("node", name), field("outcome", "closed")]);
-        let mut nodes = lock(&self.nodes);
-        if let Some(node) = nodes.get_mut(name) {
-            node.session = None;
-        }
-        self.count(&nodes);
-    }
-
-    fn count(&self, nodes: &BTreeMap<String, Node>) {
-        let open = nodes.values().filter(|node| node.session().is_some()).count();
-        self.open.send_replace(open);
     }
 
     fn last_failures(&self) -> String {
-        let nodes = lock(&self.nodes);
-        nodes
-            .values()
-            .filter_map(|node| node.failure.as_ref())
-            .map(|failure| format!("; {failure}"))
-            .collect()
+        self.fleet.with_nodes(|nodes| {
+            nodes.values().filter_map(Node::failure).map(|failure| format!("; {failure}")).collect()
+        })
     }
 
     /// The session that leads to a target.
     fn route(&self, to: IpAddr, what: &Destination) -> Result<Arc<Session>, EgressError> {
-        let nodes = lock(&self.nodes);
-        let wanted = match what {
-            Destination::Kubelet { node } | Destination::Node { node } => nodes.get_key_value(node),
-            Destination::Pod { .. } | Destination::Service { .. } => None,
-        };
-        let wanted = wanted.or_else(|| nodes.iter().find(|(_, node)| node.address == to));
-        if let Some((name, node)) = wanted {
-            return node.session().cloned().ok_or_else(|| not_open(name, node.failure.as_ref()));
+        self.fleet.with_nodes(|nodes| match self.fleet.config().unknown_node {
+            UnknownNode::Fail => through_its_node(nodes, (to, what)),
+            UnknownNode::DangerRandom => self.through_any(nodes, to),
+        })
+    }
+
+    /// The tunnel to the address, else that of a random node.
+    fn through_any(&self, nodes: &BTreeMap<String, Node>, to: IpAddr) -> Result<Arc<Session>, EgressError> {
+        let own = nodes.values().filter(|node| node.is_at(to)).find_map(Node::session);
+        if let Some(session) = own {
+            return Ok(Arc::clone(session));
         }
         let open: Vec<&Arc<Session>> = nodes.values().filter_map(Node::session).collect();
-        let user = &self.config.user;
-        match (self.config.unknown_node, open.len()) {
-            (_, 0) => Err(unavailable(
-                format!(
-                    "No SSH tunnels currently open. Were the targets able to accept an ssh-key for user {user:?}?"
-                ),
-                nodes.values().find_map(|node| node.failure.as_ref()),
-            )),
-            (UnknownNode::Fail, _) => {
-                Err(EgressError::Refused(format!("{to} ({what}) is no node: no SSH tunnel leads there")))
-            }
-            (UnknownNode::DangerRandom, count) => {
-                let chosen = self.host.entropy("ssh.random-node").below(count as u64);
-                Ok(Arc::clone(open[chosen as usize]))
-            }
+        let user = &self.fleet.config().user;
+        if open.is_empty() {
+            let text = format!(
+                "No SSH tunnels currently open. Were the targets able to accept an ssh-key for user {user:?}?"
+            );
+            return Err(unavailable(text, nodes.values().find_map(Node::failure)));
         }
+        let message = format!("SSH tunnel not found for address \"{to}\", picking random node");
+        let host = self.fleet.host();
+        host.observe("ssh.random-node", &[field("message", message)]);
+        let count = u64::try_from(open.len()).expect("a count of nodes fits");
+        let chosen = host.entropy("ssh.random-node").below(count);
+        Ok(Arc::clone(open[usize::try_from(chosen).expect("below a length")]))
     }
 }
 
-/// A node without an open tunnel.
-fn not_open(node: &str, failure: Option<&SessionError>) -> EgressError {
-    unavailable(format!("no SSH tunnel to {node} is open"), failure)
+/// The tunnel of the node that the target is on, and no other. Which node that is, the apiserver's
+/// own objects say; what a node says of its addresses leads nobody through another's tunnel.
+fn through_its_node(
+    nodes: &BTreeMap<String, Node>,
+    (to, what): (IpAddr, &Destination),
+) -> Result<Arc<Session>, EgressError> {
+    let Some(name) = what.node() else {
+        let text = format!("{to} ({what}) is on no node that is known: no SSH tunnel leads there");
+        return Err(EgressError::Refused(text));
+    };
+    let Some(node) = nodes.get(name) else {
+        let text = format!("{to} ({what}) is on {name}, which is no node: no SSH tunnel leads there");
+        return Err(EgressError::Refused(text));
+    };
+    let missing = || unavailable(format!("no SSH tunnel to {name} is open"), node.failure());
+    node.session().cloned().ok_or_else(missing)
 }
 
 /// A check that failed is a refusal; anything else may pass.
 fn unavailable(text: String, failure: Option<&SessionError>) -> EgressError {
     match failure {
-        Some(error @ (SessionError::HostKeyRefused { .. } | SessionError::UserRefused { .. })) => {
-            EgressError::Refused(format!("{text}: {error}"))
-        }
+        Some(error) if error.is_refusal() => EgressError::Refused(format!("{text}: {error}")),
         Some(error) => EgressError::Unavailable(format!("{text}: {error}")),
         None => EgressError::Unavailable(text),
-    }
-}
-
-async fn connect(host: &HostRef, at: (IpAddr, u16), login: &Login) -> Result<Session, SessionError> {
-    let unreachable = |reason: String| SessionError::Unreachable { node: login.node.clone(), reason };
-    let to = Endpoint::tcp(at.0, at.1);
-    match timeout(CONNECT_TIMEOUT, host.connect(&to)).await {
-        Ok(Ok(connection)) => Session::open(host, connection.stream, login).await,
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable("timed out".to_owned())),
     }
 }
 
 #[async_trait]
 impl Egress for SshTunneler {
     async fn dial(&self, to: SocketAddr, what: &Destination) -> Result<BoxedStream, EgressError> {
-        let session = self.shared.route(to.ip(), what)?;
+        let session = self.route(to.ip(), what)?;
         let dialled = session.dial(&to.ip().to_string(), to.port()).await;
         let outcome = dialled.as_ref().err().map_or("open".to_owned(), ToString::to_string);
-        self.shared
-            .host
+        self.fleet
+            .host()
             .observe("ssh.dial", &[field("to", to), field("what", what), field("outcome", outcome)]);
         dialled
     }
@@ -295,32 +193,12 @@ impl Egress for SshTunneler {
     fn name(&self) -> &str {
         "ssh"
     }
-}
 
-/// Pauses that double, each between half and all of its length.
-///
-/// Each pause is drawn from a stream of its own, so that how often a tunnel was lost before decides
-/// nothing about the next pause.
-struct Backoff {
-    host: HostRef,
-    label: String,
-    next: Duration,
-}
-
-impl Backoff {
-    fn new(host: &HostRef, node: &str) -> Self {
-        Self { host: Arc::clone(host), label: format!("ssh.backoff {node}"), next: MIN_BACKOFF }
+    fn health(&self) -> Vec<HealthCheck> {
+        self.fleet.health.checks()
     }
 
-    fn reset(&mut self) {
-        self.next = MIN_BACKOFF;
-    }
-
-    fn next(&mut self) -> Duration {
-        let half = self.next / 2;
-        self.next = (self.next * 2).min(MAX_BACKOFF);
-        let jitter_ms = u64::try_from(half.as_millis()).expect("a minute fits");
-        let drawn_ms = self.host.entropy(&self.label).below(jitter_ms + 1);
-        half + Duration::from_millis(drawn_ms)
+    fn metrics(&self) -> Vec<Family> {
+        self.fleet.health.metrics()
     }
 }
