@@ -14,6 +14,7 @@ mod scenario_files;
 mod services;
 mod staying;
 mod streams;
+mod tunnels;
 mod twins;
 
 /// Are the long forms wanted (`cargo xtask test --deep`)?

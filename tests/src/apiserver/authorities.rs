@@ -21,7 +21,11 @@ pub struct Authorities {
 impl Authorities {
     /// New ones, by the clock of a network.
     pub fn new(network: &Network) -> Self {
-        let now = network.host("clock", [10, 9, 9, 9]).now();
+        Self::made(network.host("clock", [10, 9, 9, 9]).now())
+    }
+
+    /// New ones, made at this time.
+    pub fn made(now: Timestamp) -> Self {
         let authority = |name: &str| {
             let mut entropy = Entropy::operating_system();
             let key = KeyPair::generate(&mut entropy);

@@ -1,7 +1,7 @@
-//! `cargo xtask bench [api|streams|framing|up|simulation] [RUNS]`: how fast the API server is
+//! `cargo xtask bench [api|streams|framing|tunnels|up|simulation] [RUNS]`: how fast the API server is
 //! (`ravelin_tests::api_bench`), how fast streams are (`ravelin_tests::stream_bench`; their framing
-//! alone is `framing`), how fast a cluster starts (`ravelin_tests::up_bench`), and how long the default
-//! simulation takes, each beside its floor.
+//! alone is `framing`), how fast tunnels are (`ravelin_tests::tunnel_bench`), how fast a cluster starts
+//! (`ravelin_tests::up_bench`), and how long the default simulation takes, each beside its floor.
 //!
 //! The simulation's floor is the same number of TLS handshakes and the same number of application bytes, through
 //! rustls in memory with the same cryptography on as many threads: no network, no cluster, no HTTP.
@@ -9,20 +9,20 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use ravelin_config::ClusterConfig;
-use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench, stream_bench, up_bench};
+use ravelin_tests::{ATTACKERS, Floor, Run, Work, api_bench, stream_bench, tunnel_bench, up_bench};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How often both are measured, where nobody says.
 const RUNS: usize = 7;
 
-const USAGE: &str = "usage: bench [api|streams|framing|up|simulation] [RUNS]";
+const USAGE: &str = "usage: bench [api|streams|framing|tunnels|up|simulation] [RUNS]";
 
 /// What can be measured alone.
-const PARTS: [&str; 5] = ["api", "streams", "framing", "up", "simulation"];
+const PARTS: [&str; 6] = ["api", "streams", "framing", "tunnels", "up", "simulation"];
 
 /// What is measured where nobody says.
-const ALL: [&str; 4] = ["api", "streams", "up", "simulation"];
+const ALL: [&str; 5] = ["api", "streams", "tunnels", "up", "simulation"];
 
 /// The seed of `ravelin simulate`.
 const SEED: u64 = 42;
@@ -51,6 +51,7 @@ fn main() -> Result<()> {
         Some("api") => api_bench::run(runs),
         Some("streams") => stream_bench::run(runs),
         Some("framing") => stream_bench::framing(runs),
+        Some("tunnels") => tunnel_bench::run(runs),
         Some("up") => {
             up_bench::run(&this.with_file_name(format!("ravelin{}", std::env::consts::EXE_SUFFIX)), runs)
         }

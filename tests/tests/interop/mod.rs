@@ -5,9 +5,12 @@ mod components;
 mod kube_client;
 mod kubectl;
 mod pcap;
+mod process;
 mod proxies;
 mod python;
+mod real;
 pub mod rig;
+mod ssh;
 mod up;
 
 /// Is this program there? Under `CI` it must be.
