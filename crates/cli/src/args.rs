@@ -1,6 +1,6 @@
 //! What a person may write after `ravelin`, and the help that explains it.
 
-use crate::component::{Apiserver, ControllerManager, Kubelet, Proxy};
+use crate::component::{Apiserver, ControllerManager, Kubelet, Proxy, TunnelAgent, TunnelServer};
 use crate::processes::StartProgram;
 use crate::scenario::ScenarioOptions;
 use crate::up::Up;
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     StartProgram(StartProgram),
     Proxy(Proxy),
+    TunnelServer(TunnelServer),
+    TunnelAgent(TunnelAgent),
 }
 
 /// Simulate the cluster of these configuration files under attack

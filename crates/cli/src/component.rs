@@ -1,13 +1,19 @@
 //! One component on this computer, with the flags and files of its Kubernetes namesake.
 
 mod access;
+mod agent;
 mod apiserver;
 mod controller_manager;
+mod egress;
 mod given;
 mod kubelet;
 mod material;
 mod plugin;
 mod proxy;
+mod server;
+mod tunnel;
+
+pub(crate) use tunnel::{TunnelAgent, TunnelServer, tunnel_agent, tunnel_server};
 
 use crate::console::Console;
 use crate::files::{self, Refused};
@@ -32,9 +38,10 @@ is an error. Flags that change nothing here are named once. Two flags are its ow
   --kubernetes-version V  the version whose defaults and behaviours apply, such as 1.33
   --verbose               say what the component says of itself, on standard error
 
-Private keys must be P-256 (EC) keys, as PKCS#8 or SEC1 PEM: RSA keys cannot be used yet. A kubeconfig's
-user has a client certificate, a token, a token file or an exec plugin; a plugin's certificate is used
-until it ends, its token asked for again in time.
+Keys of certificates may be P-256 (EC) or RSA keys; keys that sign certificates or tokens must be P-256
+keys, as PKCS#8 or SEC1 PEM: RSA keys cannot do that yet. A kubeconfig's user has a client certificate,
+a token, a token file or an exec plugin; a plugin's certificate is used until it ends, its token asked for
+again in time.
 
 Exit status:
   0  it ran until it was told to stop

@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         Command::Kubelet(options) => component::kubelet(&options, console),
         Command::StartProgram(options) => return processes::start(&options, console),
         Command::Proxy(options) => component::proxy(&options, console),
+        Command::TunnelServer(options) => component::tunnel_server(&options, console),
+        Command::TunnelAgent(options) => component::tunnel_agent(&options, console),
     };
     status.into()
 }

@@ -1,5 +1,6 @@
 //! `ravelin apiserver`.
 
+use super::egress;
 use super::given::{Given, text};
 use super::material::{self, identity, optional_anchors};
 use super::observer;
@@ -11,12 +12,12 @@ use jiff::ToSpan;
 use ravelin_apiserver::{Apiserver, ApiserverConfig};
 use ravelin_client::{ClientConfig, Credential, TokenSource};
 use ravelin_cluster::ApiserverParts;
-use ravelin_config::{Egress, FileName};
+use ravelin_config::FileName;
 use ravelin_controllers::{KubernetesService, KubernetesServiceConfig};
 use ravelin_host::HostRef;
 use ravelin_host::os::{Computer, computer, own_address_towards};
 use ravelin_pki::{Identity, Profile, San, ServerTrust, Subject, Usage, self_signed};
-use ravelin_transport::egress::Direct;
+use ravelin_transport::egress::Egress;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -38,15 +39,17 @@ pub(super) async fn run(given: &Given, mut stop: Stop, console: &mut Console<'_>
         observer: observer(given.verbose),
     });
     let token = host.entropy("loopback token").word(48);
-    let config = config(given, &host, &token)?;
+    let egress = egress::egress(given, &host, own_client(given, &token))?;
+    let config = config(given, &host, (&token, egress))?;
     let (secure, advertise) = (config.secure, config.advertise);
     let running = Apiserver::start(host.clone(), config).await.map_err(|error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         Refused::failed(format!("{error}{cause}"))
     })?;
-    let service = KubernetesService::start(host, service(given, (secure, advertise), token));
+    let service = KubernetesService::start(host, service(given, advertise, own_client(given, &token)));
     console.say(&format!(
-        "apiserver at https://{secure}, advertised as {advertise}; objects are kept in memory"
+        "apiserver at https://{secure}, advertised as {advertise}; nodes are reached {}; objects are kept in memory",
+        egress::described(given)
     ));
     if advertise.ip().is_loopback() {
         console
@@ -68,15 +71,12 @@ fn advertised(given: &Given) -> IpAddr {
     apiserver.advertise_address.or(bound).unwrap_or_else(own)
 }
 
-fn config(given: &Given, host: &HostRef, token: &str) -> Result<ApiserverConfig, Refused> {
+fn config(
+    given: &Given,
+    host: &HostRef,
+    (token, egress): (&str, Arc<dyn Egress>),
+) -> Result<ApiserverConfig, Refused> {
     let apiserver = &given.config.apiserver;
-    match &apiserver.egress {
-        Egress::Direct => {}
-        Egress::SshTunnels { .. } => {
-            return Err(Refused::usage("--ssh-user: a single apiserver reaches nodes directly only"));
-        }
-        Egress::Unmodelled { why } => return Err(Refused::usage(format!("this egress is not there: {why}"))),
-    }
     let accounts = &apiserver.service_accounts;
     let verify: Result<Vec<_>, _> = accounts
         .key_files
@@ -108,7 +108,7 @@ fn config(given: &Given, host: &HostRef, token: &str) -> Result<ApiserverConfig,
             }
             None => ServerTrust::DangerAny,
         },
-        egress: Arc::new(Direct(host.clone())),
+        egress,
     };
     let mut config = ravelin_cluster::apiserver(&given.config, parts);
     if let Some(bind) = given.flag("bind-address").and_then(|bind| bind.parse().ok()) {
@@ -152,24 +152,27 @@ fn own_certificate(given: &Given, host: &HostRef) -> Identity {
 }
 
 /// What it says of itself in the `kubernetes` service.
-fn service(
-    given: &Given,
-    (secure, advertise): (SocketAddr, SocketAddr),
-    token: String,
-) -> KubernetesServiceConfig {
+fn service(given: &Given, advertise: SocketAddr, client: ClientConfig) -> KubernetesServiceConfig {
     let range = given.config.apiserver.service_cluster_ip_range;
-    let own = if secure.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { secure.ip() };
     KubernetesServiceConfig {
-        client: ClientConfig {
-            server: SocketAddr::new(own, secure.port()),
-            server_name: own.to_string(),
-            // It is the port that this process listens on, on this computer.
-            trust: ServerTrust::DangerAny,
-            credential: Credential::Token(TokenSource::fixed(token)),
-            request_timeout: REQUEST_TIMEOUT,
-        },
+        client,
         cluster_ip: range.hosts().next().unwrap_or_else(|| range.addr()),
         apiserver: advertise,
         alone: true,
+    }
+}
+
+/// How this process asks itself.
+fn own_client(given: &Given, token: &str) -> ClientConfig {
+    let apiserver = &given.config.apiserver;
+    let bound = given.flag("bind-address").and_then(|bind| bind.parse().ok());
+    let own = egress::own_address(bound.unwrap_or(apiserver.bind_address));
+    ClientConfig {
+        server: SocketAddr::new(own, apiserver.secure_port),
+        server_name: own.to_string(),
+        // It is the port that this process listens on, on this computer.
+        trust: ServerTrust::DangerAny,
+        credential: Credential::Token(TokenSource::fixed(token.to_owned())),
+        request_timeout: REQUEST_TIMEOUT,
     }
 }

@@ -108,9 +108,12 @@ impl Given {
 /// Flags whose files are configuration, read with the flags.
 fn configuration_flags(component: Component) -> &'static [&'static str] {
     match component {
-        Component::Apiserver => {
-            &["egress-selector-config-file", "authentication-config", "authorization-config"]
-        }
+        Component::Apiserver => &[
+            "egress-selector-config-file",
+            "authentication-config",
+            "authorization-config",
+            "ssh-tunnel-config-file",
+        ],
         _ => &["config"],
     }
 }
@@ -118,6 +121,7 @@ fn configuration_flags(component: Component) -> &'static [&'static str] {
 /// Flags that mean nothing where a whole cluster is laid out, and something here.
 fn acted_on(component: Component) -> &'static [&'static str] {
     match component {
+        Component::Apiserver => &["egress-selector-config-file"],
         Component::Kubelet => &["hostname-override", "node-ip", "node-labels", "root-dir", "cert-dir"],
         Component::Proxy => &["hostname-override", "hostnameOverride", "bind-address", "bindAddress"],
         _ => &[],
@@ -125,7 +129,7 @@ fn acted_on(component: Component) -> &'static [&'static str] {
 }
 
 /// The flags of our own, with their values, and the others.
-fn split_own(component: Component, flags: &[String]) -> (Vec<(String, String)>, Vec<String>) {
+pub(super) fn split_own(component: Component, flags: &[String]) -> (Vec<(String, String)>, Vec<String>) {
     let (switches, valued): (&[&str], &[&str]) = match component {
         Component::Kubelet => (&["verbose", "danger-processes-as-root"], &["kubernetes-version", "runtime"]),
         _ => (&["verbose"], &["kubernetes-version"]),
@@ -148,7 +152,7 @@ fn split_own(component: Component, flags: &[String]) -> (Vec<(String, String)>, 
 }
 
 /// Flags with their values, which may stand apart.
-fn pairs(words: &[String]) -> Vec<(String, String)> {
+pub(super) fn pairs(words: &[String]) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut rest = words;
     while let [word, following @ ..] = rest {
@@ -165,7 +169,7 @@ fn pairs(words: &[String]) -> Vec<(String, String)> {
 }
 
 /// The flags as the manifest of a pod has them.
-fn manifest(component: Component, flags: &[String]) -> SourceFile {
+pub(super) fn manifest(component: Component, flags: &[String]) -> SourceFile {
     let program = component.as_str();
     let command: Vec<&str> = [program].into_iter().chain(flags.iter().map(String::as_str)).collect();
     let pod = serde_json::json!({

@@ -6,9 +6,11 @@ use ravelin_config::{FileName, FilePair};
 use ravelin_pki::{Identity, KeyPair, PublicKey, TrustAnchors};
 use std::path::Path;
 
-/// What is accepted where a private key is expected.
+/// What is accepted where a private key that signs certificates or tokens is expected.
 pub(super) const KEYS: &str =
-    "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys cannot be used yet";
+    "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys cannot sign certificates or tokens yet";
+/// What is accepted where the key of a certificate is expected.
+const IDENTITY_KEYS: &str = "accepted: a P-256 (EC) or an RSA private key in PEM";
 
 /// The authorities of a bundle.
 pub(super) fn anchors(key: &str, file: &str) -> Result<TrustAnchors, Refused> {
@@ -33,8 +35,9 @@ pub(super) fn identity((certificate, key): (&str, &str), pair: &FilePair) -> Res
 /// A certificate and its key in texts; both may be in the same one.
 pub(super) fn identity_of((chain, key): (&str, &str), what: &str) -> Result<Identity, Refused> {
     let key =
-        private_section(key).ok_or_else(|| Refused::usage(format!("{what}: no private key; {KEYS}")))?;
-    Identity::from_pem(chain, key).map_err(|error| Refused::usage(format!("{what}: {error}; {KEYS}")))
+        private_section(key).ok_or_else(|| Refused::usage(format!("{what}: no private key; {IDENTITY_KEYS}")))?;
+    Identity::from_pem(chain, key)
+        .map_err(|error| Refused::usage(format!("{what}: {error}; {IDENTITY_KEYS}")))
 }
 
 /// A private key.
