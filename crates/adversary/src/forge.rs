@@ -5,7 +5,6 @@ use crate::speak::{Answer, Request};
 use crate::target::{Konnectivity, Target};
 use jiff::{Timestamp, ToSpan};
 use ravelin_pki::{Authority, CertificateDer, Identity, KeyPair, Profile, Subject, Usage, self_signed};
-use std::sync::Arc;
 
 /// What the attacker writes into whatever it changes, so that it can be found again.
 pub const MARK: &str = "altered-by-the-impostor";
@@ -73,7 +72,7 @@ pub fn agent(field: &Field, tunnel: &Konnectivity, issuer: Issuer) -> Identity {
 /// The client's own certificate, with a key that is not its.
 pub fn without_its_key(field: &Field, chain: &[CertificateDer<'static>]) -> Identity {
     let key = KeyPair::generate(&mut field.host().entropy("forged-key"));
-    Identity { chain: chain.to_vec(), key: Arc::new(key) }
+    Identity { chain: chain.to_vec(), key: key.into() }
 }
 
 fn certify(field: &Field, authority: &str, issuer: Issuer, profile: &Profile) -> Identity {

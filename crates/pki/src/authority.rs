@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use ravelin_entropy::Entropy;
 use rustls_pki_types::CertificateDer;
 use std::fmt;
-use std::sync::Arc;
 use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
@@ -84,7 +83,7 @@ impl Authority {
             return Err(MaterialError::NoAuthority);
         }
         let name = Name::from_der(&seen.subject_der).map_err(|_| MaterialError::Certificate)?;
-        let key = Arc::unwrap_or_clone(key);
+        let key = key.own().ok_or(KeyError::Private)?.clone();
         Ok(Self { name, key, key_identifier: seen.key_identifier, certificate })
     }
 
@@ -139,7 +138,7 @@ impl Authority {
     pub fn identity(&self, profile: &Profile, entropy: &mut Entropy) -> Identity {
         let key = KeyPair::generate(entropy);
         let chain = vec![self.issue(profile, key.public(), entropy)];
-        Identity { chain, key: Arc::new(key) }
+        Identity { chain, key: key.into() }
     }
 }
 
@@ -151,7 +150,7 @@ pub fn self_signed(profile: &Profile, entropy: &mut Entropy) -> Identity {
     let issuer = Issuer { name: &name, key: &key, key_identifier: None };
     let (public, serial) = (&SubjectKey::from(key.public()), serial(entropy));
     let certificate = Unsigned { profile, public, issuer, is_authority: false, serial }.sign();
-    Identity { chain: vec![certificate], key: Arc::new(key) }
+    Identity { chain: vec![certificate], key: key.into() }
 }
 
 /// A positive serial number of 126 random bits (RFC 5280 section 4.1.2.2).

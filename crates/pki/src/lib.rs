@@ -26,7 +26,7 @@ mod trust;
 mod verifier;
 
 pub use authority::{Authority, MaterialError, self_signed};
-pub use identity::Identity;
+pub use identity::{Identity, IdentityKey};
 pub use inspect::{Inspected, fingerprint_sha256, inspect};
 pub use key::{KeyError, KeyNumbers, KeyPair, PublicKey};
 pub use name::{Profile, San, Subject, Usage};

@@ -72,10 +72,10 @@ fn a_leaf_cannot_issue_certificates() {
     let leaf = ours.identity(&profile(Usage::Client), &mut entropy(2));
     let forged = encode::Unsigned {
         profile: &Profile { subject: Subject::new("admin", &[]), ..profile(Usage::Client) },
-        public: &SubjectKey::from(leaf.key.public()),
+        public: &SubjectKey::from(leaf.key.own().unwrap().public()),
         issuer: encode::Issuer {
             name: &encode::name(&profile(Usage::Client).subject),
-            key: &leaf.key,
+            key: leaf.key.own().unwrap(),
             key_identifier: None,
         },
         is_authority: false,
@@ -299,4 +299,30 @@ fn a_key_share_of_small_order_is_refused() {
     assert!(refused(&[9; 31]));
     let peer = group.start().unwrap();
     assert!(!refused(peer.pub_key()));
+}
+
+/// A key as kubeadm makes them, for tests alone.
+const RSA_KEY: &str = include_str!("tests/rsa.key");
+const RSA_PUBLIC: &str = include_str!("tests/rsa.pub");
+
+#[test]
+fn an_rsa_key_of_others_is_an_identitys_and_signs_nothing_else() {
+    let (ours, entropy) = (authority(1), &mut entropy(2));
+    let public = PublicKey::from_pem(RSA_PUBLIC).unwrap();
+    let chain = certificates_to_pem(&[ours.issue(&profile(Usage::Client), &public, entropy)]);
+    let identity = Identity::from_pem(&chain, RSA_KEY).unwrap();
+    assert!(identity.key.own().is_none());
+    assert_eq!(identity.key_pem(), RSA_KEY);
+    assert_eq!(verify_client(&identity.chain, &anchors(&ours), NOW).map(drop), Ok(()));
+    let offered = [rustls::SignatureScheme::RSA_PSS_SHA256];
+    let signer = identity.certified_key().key.choose_scheme(&offered);
+    assert!(signer.is_some_and(|signer| signer.sign(b"message").is_ok()));
+
+    let another = ours.identity(&profile(Usage::Client), entropy);
+    let mismatch = |chain: &str, key: &str| Identity::from_pem(chain, key).err();
+    assert_eq!(mismatch(&another.chain_pem(), RSA_KEY), Some(MaterialError::KeyMismatch));
+    assert_eq!(mismatch(&chain, &another.key_pem()), Some(MaterialError::KeyMismatch));
+    assert!(KeyPair::from_pem(RSA_KEY).is_err());
+    assert!(Authority::from_pem(&chain, RSA_KEY).is_err());
+    assert!(!format!("{identity:?} {:?}", identity.key).contains("PRIVATE"));
 }

@@ -74,7 +74,9 @@ impl Health {
         state.healthz[usize::from(!healthy)] += 1;
         let (last, now) = state.times(healthy, now);
         let eligible = !state.ending;
-        let body = format!("{{\"lastUpdated\": \"{last}\",\"currentTime\": \"{now}\", \"nodeEligible\": {eligible}}}");
+        let body = format!(
+            "{{\"lastUpdated\": \"{last}\",\"currentTime\": \"{now}\", \"nodeEligible\": {eligible}}}"
+        );
         Answer { healthy, body }
     }
 

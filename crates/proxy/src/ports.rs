@@ -105,9 +105,8 @@ fn metrics(state: &State) -> String {
             text += &format!("{name}{labels} {value}\n");
         }
     };
-    let counted = |[good, bad]: [u64; 2]| {
-        [("{code=\"200\"}", good.to_string()), ("{code=\"503\"}", bad.to_string())]
-    };
+    let counted =
+        |[good, bad]: [u64; 2]| [("{code=\"200\"}", good.to_string()), ("{code=\"503\"}", bad.to_string())];
     add(
         "kubeproxy_proxy_healthz_total",
         ("counter", "Cumulative proxy healthz HTTP status"),

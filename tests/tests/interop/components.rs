@@ -3,7 +3,7 @@
 
 use super::rig::{finished, kubectls};
 use crate::commands::ravelin;
-use ravelin_pki::{Authority, Identity, KeyPair, Profile, San, Subject, Usage};
+use ravelin_pki::{Authority, Identity, KeyPair, Profile, PublicKey, San, Subject, Usage};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long a component may take to say what it should.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Whoever has this may ask for a node's certificate.
-const TOKEN: &str = "joiners-of-this-test";
+pub(super) const TOKEN: &str = "joiners-of-this-test";
 
 /// A folder with an authority, removed at the end.
 pub(super) struct Folder {
@@ -50,6 +50,18 @@ impl Folder {
         self.write(&format!("{name}.crt"), &identity.chain_pem());
         self.write(&format!("{name}.key"), &identity.key_pem());
         identity
+    }
+
+    /// The same for an RSA key, as kubeadm's are.
+    pub(super) fn issue_rsa(&self, name: &str, (subject, usage): (Subject, Usage)) {
+        let (not_before, not_after) = lifetime();
+        let sans = if usage == Usage::Server { vec![San::Ip([127, 0, 0, 1].into())] } else { vec![] };
+        let profile = Profile { subject, sans, usages: vec![usage], not_before, not_after };
+        let public = PublicKey::from_pem(include_str!("../../../crates/pki/src/tests/rsa.pub"));
+        let public = public.expect("it is an RSA key");
+        let issued = self.authority.issue(&profile, &public, &mut ravelin_entropy::stream(&[name]));
+        self.write(&format!("{name}.crt"), &ravelin_pki::certificates_to_pem(&[issued]));
+        self.write(&format!("{name}.key"), include_str!("../../../crates/pki/src/tests/rsa.key"));
     }
 
     /// A kubeconfig for the apiserver at this port.
@@ -169,7 +181,12 @@ impl Drop for Component {
 }
 
 pub(super) fn apiserver(folder: &Folder, port: u16) -> Component {
-    folder.issue("api", (Subject::new("kube-apiserver", &[]), Usage::Server));
+    apiserver_with(folder, port, "")
+}
+
+/// The same with flags more.
+pub(super) fn apiserver_with(folder: &Folder, port: u16, more: &str) -> Component {
+    folder.issue_rsa("api", (Subject::new("kube-apiserver", &[]), Usage::Server));
     let key = KeyPair::generate(&mut ravelin_entropy::stream(&["service accounts"]));
     folder.write("sa.key", &key.to_pem());
     folder.write("sa.pub", &key.public_pem());
@@ -179,7 +196,7 @@ pub(super) fn apiserver(folder: &Folder, port: u16) -> Component {
          --client-ca-file ca.crt --tls-cert-file api.crt --tls-private-key-file api.key \
          --authorization-mode Node,RBAC --service-cluster-ip-range 10.96.0.0/12 \
          --service-account-issuer https://kubernetes.default.svc --service-account-key-file sa.pub \
-         --service-account-signing-key-file sa.key --token-auth-file tokens.csv --kubernetes-version 1.33"
+         --service-account-signing-key-file sa.key --token-auth-file tokens.csv --kubernetes-version 1.33 {more}"
     );
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mut started = Component::start(&folder.path, &flags);
@@ -187,7 +204,7 @@ pub(super) fn apiserver(folder: &Folder, port: u16) -> Component {
     started
 }
 
-fn controller_manager(folder: &Folder, port: u16) -> Component {
+pub(super) fn controller_manager(folder: &Folder, port: u16) -> Component {
     let flags = format!(
         "controller-manager --kubeconfig admin.conf --root-ca-file ca.crt --allocate-node-cidrs=true \
          --cluster-cidr 10.77.0.0/16 --cluster-signing-cert-file ca.crt --cluster-signing-key-file ca.key \
@@ -201,7 +218,7 @@ fn controller_manager(folder: &Folder, port: u16) -> Component {
     started
 }
 
-fn kubelet(folder: &Folder) -> Component {
+pub(super) fn kubelet(folder: &Folder) -> Component {
     let flags = "kubelet --config kubelet.json --bootstrap-kubeconfig boot.conf --kubeconfig kubelet.conf \
                  --root-dir node --hostname-override Worker-1 --node-ip 127.0.0.1 --kubernetes-version 1.33";
     let flags: Vec<&str> = flags.split_whitespace().collect();
@@ -217,7 +234,7 @@ fn a_kubelet_joins_an_apiserver_each_a_process_of_its_own() {
     }
     let folder = Folder::new("components");
     let port = free_port();
-    folder.issue("admin", (Subject::new("admin", &["system:masters"]), Usage::Client));
+    folder.issue_rsa("admin", (Subject::new("admin", &["system:masters"]), Usage::Client));
     folder.kubeconfig(
         "admin.conf",
         port,
@@ -305,7 +322,7 @@ fn what_a_component_cannot_use_is_said_before_it_runs() {
         ("proxy --proxy-modes=ipvs", "kube-proxy has no such flag"),
         (
             "apiserver --service-cluster-ip-range 10.96.0.0/12 --tls-cert-file api.crt --tls-private-key-file rsa.key",
-            "RSA keys cannot be used yet",
+            "accepted: a P-256 (EC) or an RSA private key in PEM",
         ),
         ("apiserver --service-cluster-ip-range 10.96.0.0/12 --client-ca-file absent.crt", "No such file"),
     ] {

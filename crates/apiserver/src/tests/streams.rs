@@ -119,7 +119,12 @@ async fn forwarded(spdy: Spdy) {
 }
 
 impl Stage {
-    pub(super) async fn upgrade(&self, who: &As, (method, uri): (&str, &str), headers: HeaderMap) -> Upgraded {
+    pub(super) async fn upgrade(
+        &self,
+        who: &As,
+        (method, uri): (&str, &str),
+        headers: HeaderMap,
+    ) -> Upgraded {
         let connection = self.open(who).await;
         let mut request = http::Request::builder().method(method).uri(uri).body(body::empty()).unwrap();
         *request.headers_mut() = headers;

@@ -7,8 +7,8 @@ use ravelin_pki::{Identity, KeyPair, PublicKey, TrustAnchors};
 use std::path::Path;
 
 /// What is accepted where a private key that signs certificates or tokens is expected.
-pub(super) const KEYS: &str =
-    "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys cannot sign certificates or tokens yet";
+pub(super) const KEYS: &str = "accepted: a P-256 (EC) private key in PKCS#8 or SEC1 PEM; RSA keys sign no \
+                               certificates and no tokens here";
 /// What is accepted where the key of a certificate is expected.
 const IDENTITY_KEYS: &str = "accepted: a P-256 (EC) or an RSA private key in PEM";
 
@@ -34,8 +34,8 @@ pub(super) fn identity((certificate, key): (&str, &str), pair: &FilePair) -> Res
 
 /// A certificate and its key in texts; both may be in the same one.
 pub(super) fn identity_of((chain, key): (&str, &str), what: &str) -> Result<Identity, Refused> {
-    let key =
-        private_section(key).ok_or_else(|| Refused::usage(format!("{what}: no private key; {IDENTITY_KEYS}")))?;
+    let key = private_section(key)
+        .ok_or_else(|| Refused::usage(format!("{what}: no private key; {IDENTITY_KEYS}")))?;
     Identity::from_pem(chain, key)
         .map_err(|error| Refused::usage(format!("{what}: {error}; {IDENTITY_KEYS}")))
 }

@@ -36,7 +36,7 @@ async fn nobody_can_present_a_certificate_without_its_key() {
     let stage = Stage::new(Flaws::none());
     let stolen = Identity {
         chain: stage.identity(Usage::Server).chain,
-        key: Arc::new(KeyPair::generate(&mut entropy(8))),
+        key: KeyPair::generate(&mut entropy(8)).into(),
     };
     let serving = stage.serve(Some(Arc::new(TlsServer::new(stolen.clone())))).await;
     let mut client = stage.tls_client();
