@@ -10,6 +10,7 @@ mod call;
 mod channels;
 pub mod danger;
 mod egress;
+mod leases;
 mod metrics;
 mod pages;
 mod relay;
@@ -17,6 +18,7 @@ mod server;
 
 pub use agent::{KonnectivityAgent, KonnectivityAgentConfig};
 pub use egress::{KonnectivityEgress, KonnectivityEgressConfig};
+pub use leases::{LeaseCount, LeasesAt, ServerLease};
 pub use ravelin_stream::konnectivity::{AgentIdentifiers, IdentifiersError};
 pub use server::{
     AgentAuthentication, AgentListener, Frontend, FrontendClients, FrontendListener, FrontendMode,

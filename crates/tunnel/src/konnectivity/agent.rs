@@ -4,6 +4,7 @@ mod endpoint;
 pub(super) mod session;
 mod sync;
 
+use super::leases::{Counting, LeaseCount};
 use super::metrics::{self, Metrics};
 use super::pages::{self, Pages};
 pub(super) use endpoint::Reach;
@@ -95,6 +96,18 @@ impl KonnectivityAgent {
     /// # Errors
     /// As `bind(2)`, of its ports for health and metrics.
     pub async fn start(host: HostRef, config: KonnectivityAgentConfig) -> io::Result<Self> {
+        Self::counting(host, config, None).await
+    }
+
+    /// As [`KonnectivityAgent::start`], counting the servers by their leases (`--count-server-leases`).
+    ///
+    /// # Errors
+    /// As [`KonnectivityAgent::start`].
+    pub async fn counting(
+        host: HostRef,
+        config: KonnectivityAgentConfig,
+        leases: Option<LeaseCount>,
+    ) -> io::Result<Self> {
         let metrics = Arc::new(Metrics::new("konnectivity_network_proxy_agent", metrics::AGENT));
         let ports = (config.health, config.admin);
         let shared = Arc::new(Shared {
@@ -102,6 +115,7 @@ impl KonnectivityAgent {
             config,
             metrics: Arc::clone(&metrics),
             servers: Mutex::default(),
+            leases: leases.map(|leases| Counting::start(&host, leases)),
         });
         let ready = {
             let shared = Arc::clone(&shared);
@@ -151,6 +165,7 @@ struct Shared {
     config: KonnectivityAgentConfig,
     metrics: Arc<Metrics>,
     servers: Mutex<Servers>,
+    leases: Option<Counting>,
 }
 
 /// The servers that it is connected to.
@@ -164,6 +179,12 @@ struct Servers {
 }
 
 impl Shared {
+    /// How many servers there are, as far as is known; before anything is, one.
+    fn server_count(&self, told: u32) -> u32 {
+        let counted = self.leases.as_ref().map_or(told, |leases| leases.count(told));
+        counted.max(1)
+    }
+
     fn servers(&self) -> MutexGuard<'_, Servers> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }

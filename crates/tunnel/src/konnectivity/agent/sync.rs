@@ -54,8 +54,8 @@ fn jittered(shared: &Shared, pause: Duration) -> Duration {
 async fn connect_once(shared: &Arc<Shared>) -> Result<(), Failed> {
     {
         let servers = shared.servers();
-        // Before a server has said how many there are, it is one.
-        let wanted = usize::try_from(servers.told.max(1)).unwrap_or(MAX_SERVERS).min(MAX_SERVERS);
+        let wanted =
+            usize::try_from(shared.server_count(servers.told)).unwrap_or(MAX_SERVERS).min(MAX_SERVERS);
         shared.metrics.set("known_server_count", &[], wanted);
         let enough = servers.sessions.len() >= wanted && !shared.config.sync_forever;
         if servers.draining || enough || servers.sessions.len() >= MAX_SERVERS {

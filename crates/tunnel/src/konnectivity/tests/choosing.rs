@@ -180,3 +180,44 @@ async fn a_connection_to_a_server_that_is_known_is_closed_again() {
     assert_eq!(server.agents(), ["node-1"]);
     drop(echoing(&stage.egress(), 1).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_finds_as_many_servers_as_there_are_leases() {
+    let stage = Stage::new();
+    let leases = Arc::new(Leases::default());
+    let (client, _apiserver) = stage.apiserver(leases.clone()).await;
+    let (namespace, label) = ("kube-system".to_owned(), "k8s-app=konnectivity-server".to_owned());
+    let at = LeasesAt { client, namespace, label };
+    let mut servers = servers(&stage, 2).await;
+    balanced(&stage, 2).await;
+    let mut held = Vec::new();
+    for (host, _) in &servers {
+        held.push(ServerLease::start(host, host.name(), at.clone()));
+    }
+    let names = || leases.0.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+    until("both are held", || names().len() == 2).await;
+    assert_eq!(names(), ["konnectivity-proxy-server-server-0", "konnectivity-proxy-server-server-1"]);
+    // One that is gone, and was not removed.
+    let gone = serde_json::json!({
+        "metadata": { "name": "gone", "labels": { "k8s-app": "konnectivity-server" } },
+        "spec": { "renewTime": "2025-01-01T00:00:00.000000Z", "leaseDurationSeconds": 30 },
+    });
+    leases.0.lock().unwrap().insert("gone".to_owned(), gone);
+    let host = stage.node(1).await;
+    let count = LeaseCount { at: at.clone(), larger: false };
+    let config = stage.agent_config("node-1");
+    let agent = KonnectivityAgent::counting(Arc::clone(&host), config, Some(count)).await.unwrap();
+    until("it has found both", || agent.connected() == 2).await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(names().len(), 2, "the one that was gone is removed");
+    assert_eq!(agent.connected(), 2);
+    let known = "konnectivity_network_proxy_agent_known_server_count ";
+    let count = || {
+        let text = ravelin_transport::metrics::text(&agent.metrics());
+        text.lines().find_map(|line| line.strip_prefix(known)).map(str::to_owned)
+    };
+    assert_eq!(count().as_deref(), Some("2"));
+    held.pop().unwrap().release().await.unwrap();
+    servers.pop();
+    until("it knows of one only", || count().as_deref() == Some("1")).await;
+}

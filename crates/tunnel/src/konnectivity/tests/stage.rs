@@ -11,8 +11,9 @@ use ravelin_pki::{Authority, Identity, KeyPair, Profile, San, ServerTrust, Subje
 use ravelin_transport::egress::{Destination, Egress, EgressError};
 use ravelin_transport::{Handler, PeerInfo, Request, Response, Server, body, collect};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -136,12 +137,16 @@ impl Stage {
 
     /// A client of an apiserver that says of each token whose it is and for which audiences.
     pub(super) async fn reviewer(&self, tokens: Vec<(&'static str, Value)>) -> (Client, Task) {
+        self.apiserver(Arc::new(Reviews(tokens))).await
+    }
+
+    /// A client of an apiserver that answers so.
+    pub(super) async fn apiserver(&self, handler: Arc<dyn Handler>) -> (Client, Task) {
         let host = self.network.host("apiserver", ip(101));
         let address = SocketAddr::new(ip(101), 6443);
         let listener = host.listen(&Endpoint::Tcp(address)).await.unwrap();
         let profile = Profile { sans: vec![San::Ip(ip(101))], ..profile(&host, Usage::Server) };
         let tls = ravelin_transport::TlsServer::new(self.authority.identity(&profile, &mut entropy(7)));
-        let handler = Arc::new(Reviews(tokens));
         let task = Server { host, listener, tls: Some(Arc::new(tls)), handler }.run();
         let config = ClientConfig {
             server: address,
@@ -178,6 +183,41 @@ impl Handler for Reviews {
             status["audiences"] = Value::Array(of_both);
         }
         Response::new(body::full(json!({ "status": status }).to_string()))
+    }
+}
+
+/// The leases of a namespace, by name.
+#[derive(Default)]
+pub(super) struct Leases(pub(super) Mutex<BTreeMap<String, Value>>);
+
+#[async_trait]
+impl Handler for Leases {
+    async fn handle(&self, request: Request, _peer: &PeerInfo) -> Response {
+        const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+        let (parts, body) = request.into_parts();
+        let body = collect(body, 1 << 20).await.unwrap();
+        let rest = parts.uri.path().strip_prefix(PATH).unwrap().trim_start_matches('/').to_owned();
+        let mut leases = self.0.lock().unwrap();
+        let found = match (parts.method.as_str(), rest.as_str()) {
+            ("GET", "") => {
+                assert_eq!(parts.uri.query(), Some("labelSelector=k8s-app%3Dkonnectivity-server"));
+                let labelled =
+                    |lease: &&Value| lease["metadata"]["labels"]["k8s-app"] == "konnectivity-server";
+                Some(json!({ "items": leases.values().filter(labelled).collect::<Vec<_>>() }))
+            }
+            ("GET", name) => leases.get(name).cloned(),
+            ("DELETE", name) => leases.remove(name),
+            (_, _) => {
+                let lease: Value = serde_json::from_slice(&body).unwrap();
+                leases.insert(lease["metadata"]["name"].as_str().unwrap().to_owned(), lease.clone());
+                Some(lease)
+            }
+        };
+        let mut response = Response::new(body::full(found.clone().unwrap_or_default().to_string()));
+        if found.is_none() {
+            *response.status_mut() = http::StatusCode::NOT_FOUND;
+        }
+        response
     }
 }
 
