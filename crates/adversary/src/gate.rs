@@ -22,6 +22,8 @@ pub enum Gate {
 pub enum Step {
     /// It is there, and wants this connection where it wants one.
     Open(Gate, Option<Intercepted>),
+    /// It did not let the attacker in.
+    Refused,
     /// It has gone.
     Over,
 }
@@ -71,7 +73,7 @@ pub async fn log_in(notes: &Notes<'_>, (shown, aims): (HostKey, Vec<Property>), 
         }
         Err(refused) => {
             notes.refused(&flow, Protection::HostKey, refused.to_string(), &aims);
-            Step::Over
+            Step::Refused
         }
     }
 }

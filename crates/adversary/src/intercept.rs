@@ -177,16 +177,16 @@ async fn diverted(notes: &Notes<'_>, genuine: &BTreeMap<SocketAddr, SocketAddr>)
 
 async fn wait_for_tunnels<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>, wanted: usize) {
     let waiting = async {
-        let mut open = 0;
-        while open < wanted {
-            open += usize::from(step(notes, tunnels).await);
+        let mut came = 0;
+        while came < wanted {
+            came += usize::from(step(notes, tunnels).await);
         }
     };
     // Whoever did not come by then does not come: the probe will tell.
     let _ = tokio::time::timeout(REOPENING, waiting).await;
 }
 
-/// Waits for something to happen on the tunnels; true where a client logged in.
+/// Waits for something to happen on the tunnels; true where a client logged in, or would not.
 async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
     let progress = std::future::poll_fn(|context| {
         let mut working = tunnels.working.borrow_mut();
@@ -200,6 +200,7 @@ async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
         biased;
         step = progress => match step {
             Step::Over => false,
+            Step::Refused => true,
             Step::Open(gate, forward) => {
                 let logged_in = forward.is_none();
                 tunnels.ready.borrow_mut().extend(forward);

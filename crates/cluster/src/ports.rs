@@ -44,6 +44,10 @@ impl Ports {
         let honest = layout.honest().into_iter().map(|node| &layout.members()[node].machine);
         let at = layout.controllers.address;
         let (manager, scheduler) = (&config.controller_manager, &config.scheduler);
+        let beside = layout.control_plane.address;
+        let tunnels = crate::konnectivity::of(config).into_iter();
+        let tunnels = tunnels.flat_map(|given| [given.server.health, given.server.admin]);
+        let tunnels = tunnels.map(|own| port("konnectivity-server", (beside, own.port()), false));
         Self {
             insecure: port(
                 "kube-apiserver",
@@ -55,12 +59,15 @@ impl Ports {
                     port(&format!("kubelet on {}", machine.name), (machine.address, read_only), false)
                 })
                 .collect(),
-            components: vec![
+            components: [
                 port("kube-controller-manager", (at, manager.listener.port.unwrap_or(10257)), true),
                 port("kube-controller-manager", (at, plain(&manager.insecure, 10252)), false),
                 port("kube-scheduler", (at, scheduler.listener.port.unwrap_or(10259)), true),
                 port("kube-scheduler", (at, plain(&scheduler.insecure, 10251)), false),
-            ],
+            ]
+            .into_iter()
+            .chain(tunnels)
+            .collect(),
         }
     }
 }
@@ -82,7 +89,8 @@ impl Cluster {
     }
 
     /// The ports of the controller manager and of the scheduler: HTTPS, and plain HTTP as it once
-    /// was; Kubernetes' own numbers where the configuration has none.
+    /// was; Kubernetes' own numbers where the configuration has none. Where there is a Konnectivity
+    /// server, its ports for health and metrics.
     pub fn component_ports(&self) -> Vec<PortAt> {
         self.facts.ports.components.clone()
     }

@@ -9,9 +9,9 @@ use jiff::ToSpan;
 use ravelin_host::{Connection, Endpoint};
 use ravelin_pki::{Authority, Identity, KeyPair, Profile, Subject, Usage};
 use ravelin_transport::danger as transport;
-use ravelin_tunnel::{SshKey, danger};
 use ravelin_tunnel::konnectivity::AgentIdentifiers;
 use ravelin_tunnel::konnectivity::danger::{Impostor as Agent, Pose, pose};
+use ravelin_tunnel::{SshKey, danger};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,11 @@ impl Impostor {
     }
 
     /// Asks a Konnectivity server to be taken for an agent, and stays one where it is.
-    pub(crate) async fn pose(self: &Arc<Self>, attempt: &Attempt, plan: &Intercept) -> Result<String, String> {
+    pub(crate) async fn pose(
+        self: &Arc<Self>,
+        attempt: &Attempt,
+        plan: &Intercept,
+    ) -> Result<String, String> {
         let server = *attempt.sockets(&plan.place)?.first().ok_or("there is no such server")?;
         let claimed = attempt.filled(&plan.claims)?;
         let identifiers = AgentIdentifiers::parse(&claimed).map_err(|error| error.to_string())?;

@@ -87,7 +87,11 @@ impl Impostor {
 
     /// Takes a server's place from now on. SSH connections that are open are cut, so that they are
     /// opened again towards the attacker.
-    pub(crate) async fn take_place(self: &Arc<Self>, attempt: &Attempt, plan: &Intercept) -> Result<String, String> {
+    pub(crate) async fn take_place(
+        self: &Arc<Self>,
+        attempt: &Attempt,
+        plan: &Intercept,
+    ) -> Result<String, String> {
         if plan.place == Place::KonnectivityAgents {
             return self.pose(attempt, plan).await;
         }

@@ -72,5 +72,8 @@ impl Attempt {
 
 /// A connection over the network.
 async fn connected(host: &HostRef, to: SocketAddr) -> Result<BoxedStream, String> {
-    host.connect(&Endpoint::Tcp(to)).await.map(|connection| connection.stream).map_err(|error| error.to_string())
+    host.connect(&Endpoint::Tcp(to))
+        .await
+        .map(|connection| connection.stream)
+        .map_err(|error| error.to_string())
 }
