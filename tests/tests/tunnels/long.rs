@@ -2,10 +2,12 @@
 //! the tunnel dies they end, and say why.
 
 use crate::services::stage::{Setting, Stage};
-use ravelin_client::{Forwarding, Outcome, PodName, Remote, RemoteClient, RemoteOptions};
+use http_body_util::BodyExt;
+use ravelin_client::{Client, Credential, Forwarding, Outcome, PodName, Remote, RemoteClient, RemoteOptions};
 use ravelin_cluster::Layout;
-use ravelin_host::{Flaws, SessionSecret};
-use ravelin_tests::Sample;
+use ravelin_host::{Endpoint, Flaws, SessionSecret};
+use ravelin_tests::{Sample, verified_ssh_tunnels};
+use ravelin_transport::{Body, HttpConnection, TlsClient, body};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +20,34 @@ const HOURS: u32 = 5;
 /// What the end of a tunnel may take until it is seen at the far end of everything.
 const NOTICED: Duration = Duration::from_secs(300);
 
+/// The log of [`POD`], as it comes.
+async fn followed(client: &Client) -> Body {
+    let config = client.config();
+    let Credential::Certificate(identity) = &config.credential else {
+        panic!("the operator has a certificate")
+    };
+    let connection = client.host().connect(&Endpoint::Tcp(config.server)).await.expect("it listens");
+    let tls = TlsClient {
+        trust: config.trust.clone(),
+        identity: Some(identity.clone()),
+        server_name: config.server_name.clone(),
+    };
+    let secured = tls.connect(client.host(), connection.stream).await.expect("it is the apiserver");
+    let mut connection = HttpConnection::open(client.host(), secured.stream).await.expect("it speaks HTTP");
+    let path = format!("/api/v1/namespaces/{}/pods/{}/log?follow=true", POD.namespace, POD.name);
+    let request = http::Request::get(path).body(body::empty()).expect("it is a request");
+    let answer = connection.send(request).await.expect("it answers");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    // The connection lives as long as its body.
+    answer.into_body()
+}
+
+/// A piece of a log comes within a minute.
+async fn grows(log: &mut Body) {
+    let piece = timeout(Duration::from_secs(60), log.frame()).await.expect("something is written");
+    piece.expect("it goes on").expect("it is whole");
+}
+
 /// What came of it.
 struct Lasted {
     /// Lines that came back from a command, and answers through a forwarded port.
@@ -25,9 +55,10 @@ struct Lasted {
     answered: u32,
     /// Key exchanges while it lasted.
     exchanges: usize,
-    /// How the command and the port ended when the node died.
+    /// How all three ended when the node died.
     command: String,
     port: String,
+    log: String,
 }
 
 fn key_exchanges(stage: &Stage) -> usize {
@@ -60,11 +91,13 @@ async fn lasting(stage: Rc<Stage>) -> Lasted {
     let how = Remote { container: None, options: ALL, carrier };
     let mut streams = client.exec(POD, &["cat"], how).await.expect("it is allowed");
     let forwarding = client.port_forward(POD, carrier).await.expect("it is allowed");
+    let mut log = followed(&client).await;
     let (before, mut echoed, mut answered) = (key_exchanges(&stage), 0, 0);
     for hour in 0..HOURS {
         for part in 0..6 {
             echoes(&mut streams, &format!("hour {hour}, part {part}\n")).await;
             answers(&forwarding).await;
+            grows(&mut log).await;
             (echoed, answered) = (echoed + 1, answered + 1);
             sleep(Duration::from_secs(600)).await;
         }
@@ -87,17 +120,33 @@ async fn lasting(stage: Rc<Stage>) -> Lasted {
             format!("{ended:?}, {:?}", connection.complaint().await)
         }
     };
-    Lasted { echoed, answered, exchanges, command, port }
+    let log = loop {
+        match timeout(NOTICED, log.frame()).await.expect("it does not hang") {
+            Some(Ok(_)) => {}
+            end => break format!("{end:?}"),
+        }
+    };
+    Lasted { echoed, answered, exchanges, command, port, log }
 }
 
 #[test]
-fn commands_and_ports_last_for_hours_and_end_with_their_tunnel() {
-    let config = Sample::LegacySshTunnels.config();
-    let layout = Layout::new(&config, 1).expect("a node has room");
-    let setting = Setting { config, layout, flaws: Flaws::none() };
-    let lasted = setting.play(|stage| Box::pin(lasting(stage)));
-    assert_eq!((lasted.echoed, lasted.answered), (6 * HOURS, 6 * HOURS));
-    // An exchange is two secrets: one at each end.
-    assert!(lasted.exchanges >= 2 * (HOURS as usize - 1), "{}", lasted.exchanges);
-    eprintln!("the command: {}\nthe port: {}", lasted.command, lasted.port);
+fn commands_ports_and_logs_last_for_hours_and_end_with_their_tunnel() {
+    let clusters = [
+        ("legacy", Sample::LegacySshTunnels.config()),
+        ("verified", verified_ssh_tunnels()),
+        ("konnectivity", Sample::Konnectivity.config()),
+    ];
+    for (name, config) in clusters {
+        let layout = Layout::new(&config, 1).expect("a node has room");
+        let setting = Setting { config, layout, flaws: Flaws::none() };
+        let lasted = setting.play(|stage| Box::pin(lasting(stage)));
+        assert_eq!((lasted.echoed, lasted.answered), (6 * HOURS, 6 * HOURS), "{name}");
+        // An exchange is two secrets: one at each end.
+        let least = if name == "konnectivity" { 0 } else { 2 * (HOURS as usize - 1) };
+        assert!(lasted.exchanges >= least, "{name}: {}", lasted.exchanges);
+        eprintln!(
+            "{name}: the command: {}\nthe port: {}\nthe log: {}",
+            lasted.command, lasted.port, lasted.log
+        );
+    }
 }

@@ -7,7 +7,7 @@ use ravelin_cluster::Layout;
 use ravelin_config::ClusterConfig;
 use ravelin_host::Flaws;
 use ravelin_sim::Segment;
-use ravelin_tests::Sample;
+use ravelin_tests::{Sample, verified_ssh_tunnels};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -65,6 +65,7 @@ fn looked_at(stage: &Stage) -> Seen {
     let control: BTreeSet<IpAddr> =
         stage.cluster.layout().control_planes().map(|place| place.address).collect();
     let api = stage.cluster.apiserver_address();
+    let agents = stage.cluster.konnectivity().map(|at| at.agents);
     let mut seen = Seen::default();
     for packet in stage.world.wire().packets() {
         let (from, to) = (packet.source, packet.destination);
@@ -78,7 +79,7 @@ fn looked_at(stage: &Stage) -> Seen {
         }
         let tunnel = match stage.cluster.egress_name() {
             "ssh" if other.port() == ravelin_tunnel::SSH_PORT => Some("tunnel"),
-            "konnectivity" if own.port() == ravelin_tunnel::konnectivity::AGENT_PORT => Some("tunnel"),
+            _ if Some(own) == agents => Some("tunnel"),
             _ => None,
         };
         let known = tunnel.or((own == api).then_some("apiserver"));
@@ -94,12 +95,18 @@ fn looked_at(stage: &Stage) -> Seen {
 
 #[test]
 fn nothing_is_seen_outside_a_tunnel() {
-    for sample in [Sample::LegacySshTunnels] {
-        let seen = seen(sample.config());
-        assert!(seen.others.is_empty(), "{}: {:?}", sample.name(), seen.others);
+    let clusters = [
+        ("legacy", Sample::LegacySshTunnels.config()),
+        ("verified", verified_ssh_tunnels()),
+        ("konnectivity", Sample::Konnectivity.config()),
+        ("konnectivity-open", Sample::KonnectivityOpen.config()),
+    ];
+    for (name, config) in clusters {
+        let seen = seen(config);
+        assert!(seen.others.is_empty(), "{name}: {:?}", seen.others);
         for port in ["tunnel", "apiserver"] {
             let bytes = seen.known.get(port).copied().unwrap_or_default();
-            assert!(bytes > 10_000, "{}: {bytes} bytes on {port}", sample.name());
+            assert!(bytes > 10_000, "{name}: {bytes} bytes on {port}");
         }
     }
 }

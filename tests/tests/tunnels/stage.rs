@@ -1,5 +1,5 @@
-//! An apiserver, its SSH tunnels, and nodes that are nothing but their far ends: whatever is left at the
-//! end is the tunnels'.
+//! An apiserver, its tunnels, and nodes that are nothing but their far ends: whatever is left at the end
+//! is the tunnels'.
 
 use super::pattern::{self, Complaints};
 use ravelin_apiserver::{Apiserver, Running};
@@ -8,11 +8,18 @@ use ravelin_host::{HostRef, Task};
 use ravelin_pki::{KeyPair, ServerTrust};
 use ravelin_sim::{Conditions, MachineSpec, Place, SimConfig, Topology, World};
 use ravelin_tests::apiserver::{API, Authorities, configured};
+use ravelin_transport::egress::Egress;
+use ravelin_tunnel::konnectivity::{
+    AGENT_PORT, AgentAuthentication, AgentListener, Frontend, FrontendListener, FrontendMode,
+    KonnectivityAgent, KonnectivityAgentConfig, KonnectivityEgress, KonnectivityEgressConfig,
+    KonnectivityServer, KonnectivityServerConfig, Strategy,
+};
 use ravelin_tunnel::{
     Forwarding, HostKeyPolicy, NodeTargets, SSH_PORT, SshConfig, SshKey, SshNodeConfig, SshNodeServer,
     SshTunneler,
 };
 use serde_json::json;
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,17 +32,36 @@ const CONTROL: &str = "control";
 /// How long the tunnels may take to open.
 const BOOT: Duration = Duration::from_secs(60);
 
+const SOCKET: &str = "/konnectivity.sock";
+/// The original asks a silent agent after an hour only; here its connection is to be missed sooner.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Which tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Ssh,
+    Konnectivity,
+}
+
+/// The tunnels' end at the control plane.
+enum Tunnels {
+    Ssh(Arc<SshTunneler>),
+    Konnectivity(KonnectivityServer, Arc<KonnectivityEgress>),
+}
+
 /// The cluster.
 pub struct Stage {
     pub world: World,
+    pub which: Which,
     pub nodes: usize,
-    pub tunnels: Arc<SshTunneler>,
     pub complaints: Complaints,
+    tunnels: Tunnels,
     client: Client,
+    trust: ServerTrust,
     keys: Vec<SshKey>,
     user: SshKey,
     /// What runs on each node.
-    running: RefCell<BTreeMap<usize, (SshNodeServer, Task)>>,
+    running: RefCell<BTreeMap<usize, (Box<dyn Any>, Task)>>,
     _api: Running,
 }
 
@@ -52,7 +78,8 @@ type Scenario<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Plays a scenario with so many nodes in a simulation of its own.
 pub fn play<T: Send + 'static>(
-    (seed, nodes, conditions): (u64, usize, Conditions),
+    (which, seed, nodes): (Which, u64, usize),
+    conditions: Conditions,
     scenario: impl FnOnce(Rc<Stage>) -> Scenario<T> + Send + 'static,
 ) -> T {
     let config = SimConfig { conditions, ..SimConfig::new(seed) };
@@ -64,7 +91,7 @@ pub fn play<T: Send + 'static>(
     }
     let topology = Topology { machines, names: BTreeMap::new() };
     let ran = ravelin_sim::run(config, topology, move |world| {
-        Box::pin(async move { scenario(Rc::new(Stage::new(world, nodes).await)).await })
+        Box::pin(async move { scenario(Rc::new(Stage::new(world, which, nodes).await)).await })
     });
     ran.unwrap_or_else(|error| panic!("{error}")).value
 }
@@ -80,7 +107,7 @@ pub fn address_of(node: usize) -> IpAddr {
 }
 
 impl Stage {
-    async fn new(world: World, nodes: usize) -> Self {
+    async fn new(world: World, which: Which, nodes: usize) -> Self {
         let host = world.host(CONTROL);
         let mut entropy = host.entropy("keys");
         let keys: Vec<SshKey> = (0..nodes).map(|_| SshKey::generate(&mut entropy)).collect();
@@ -96,24 +123,64 @@ impl Stage {
             credential: Credential::Certificate(authorities.client("cert", "admin").expect("it is a kind")),
             request_timeout: Duration::from_secs(10),
         };
-        let known = keys.iter().enumerate().map(|(node, key)| (name_of(node), key.public())).collect();
-        let config = SshConfig::new("tunnel", user.clone(), HostKeyPolicy::Pinned(known));
-        let tunnels = SshTunneler::start(HostRef::clone(&host), config, client.clone());
+        let trust = ServerTrust::Anchors(authorities.anchors());
+        let tunnels = match which {
+            Which::Ssh => {
+                let known =
+                    keys.iter().enumerate().map(|(node, key)| (name_of(node), key.public())).collect();
+                let config = SshConfig::new("tunnel", user.clone(), HostKeyPolicy::Pinned(known));
+                Tunnels::Ssh(SshTunneler::start(HostRef::clone(&host), config, client.clone()))
+            }
+            Which::Konnectivity => konnectivity(&host, &authorities).await,
+        };
         let client = Client::new(host, client);
-        let complaints = Complaints::default();
-        let running = RefCell::default();
-        let stage = Self { world, nodes, tunnels, complaints, client, keys, user, running, _api: api };
+        let (complaints, running) = (Complaints::default(), RefCell::default());
+        let stage =
+            Self { world, which, nodes, tunnels, complaints, client, trust, keys, user, running, _api: api };
         for node in 0..nodes {
             stage.start(node).await;
             stage.joins(node).await;
         }
-        stage.tunnels.wait_ready(nodes, BOOT).await.expect("all tunnels open in calm weather");
+        let deadline = tokio::time::Instant::now() + BOOT;
+        while stage.open() < nodes {
+            assert!(tokio::time::Instant::now() < deadline, "all tunnels open in calm weather");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         stage
+    }
+
+    /// How many nodes have a tunnel.
+    pub fn open(&self) -> usize {
+        match &self.tunnels {
+            Tunnels::Ssh(tunnels) => tunnels.open(),
+            Tunnels::Konnectivity(server, _) => server.agents().len(),
+        }
+    }
+
+    /// The way through them.
+    pub fn egress(&self) -> Arc<dyn Egress> {
+        match &self.tunnels {
+            Tunnels::Ssh(tunnels) => Arc::clone(tunnels) as Arc<dyn Egress>,
+            Tunnels::Konnectivity(_, egress) => Arc::clone(egress) as Arc<dyn Egress>,
+        }
     }
 
     /// Starts what runs on a node.
     pub async fn start(&self, node: usize) {
         let host = self.world.host(&name_of(node));
+        drop(self.running.borrow_mut().remove(&node));
+        // What held its ports ends at the next turn.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let far_end = match self.which {
+            Which::Ssh => self.ssh_server(&host, node).await,
+            Which::Konnectivity => self.agent(&host, node).await,
+        };
+        let talker = pattern::serve(&host, self.complaints.clone()).await.expect("the port is free");
+        self.running.borrow_mut().insert(node, (far_end, talker));
+    }
+
+    async fn ssh_server(&self, host: &HostRef, node: usize) -> Box<dyn Any> {
+        let targets = NodeTargets { kubelet_ports: vec![pattern::PORT], ..NodeTargets::default() };
         let config = SshNodeConfig {
             listen: SocketAddr::new(address_of(node), SSH_PORT),
             host_key: self.keys[node].clone(),
@@ -121,17 +188,19 @@ impl Stage {
             user: "tunnel".to_owned(),
             authorized_keys: vec![self.user.public()],
             user_authorities: Vec::new(),
-            forwarding: Forwarding::To(NodeTargets {
-                kubelet_ports: vec![pattern::PORT],
-                ..NodeTargets::default()
-            }),
+            forwarding: Forwarding::To(targets),
         };
-        drop(self.running.borrow_mut().remove(&node));
-        // What held its ports ends at the next turn.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let server = SshNodeServer::start(HostRef::clone(&host), config).await.expect("the port is free");
-        let talker = pattern::serve(&host, self.complaints.clone()).await.expect("the port is free");
-        self.running.borrow_mut().insert(node, (server, talker));
+        let server: SshNodeServer =
+            SshNodeServer::start(HostRef::clone(host), config).await.expect("the port is free");
+        Box::new(server)
+    }
+
+    async fn agent(&self, host: &HostRef, node: usize) -> Box<dyn Any> {
+        let mut config = KonnectivityAgentConfig::new(&API.to_string(), self.trust.clone(), &name_of(node));
+        config.keepalive = KEEPALIVE;
+        config.identifiers.ipv4.insert(address_of(node).to_string());
+        let agent = KonnectivityAgent::start(HostRef::clone(host), config).await;
+        Box::new(agent.expect("it has no ports"))
     }
 
     /// A Node object appears.
@@ -163,6 +232,32 @@ impl Stage {
             sockets: sockets.collect(),
         }
     }
+}
+
+/// A server of Konnectivity that any agent may connect to, and a dialer over its Unix socket.
+async fn konnectivity(host: &HostRef, authorities: &Authorities) -> Tunnels {
+    let config = KonnectivityServerConfig {
+        server_id: "server".to_owned(),
+        server_count: 1,
+        frontend: Frontend {
+            mode: FrontendMode::Grpc,
+            listener: FrontendListener::Unix { path: SOCKET.to_owned() },
+        },
+        agents: AgentListener {
+            listen: SocketAddr::new(API, AGENT_PORT),
+            identity: authorities.server(&authorities.clients, Authorities::at(API)),
+            authentication: AgentAuthentication::DangerNone,
+        },
+        strategies: vec![Strategy::DestHost],
+        backend_dial_timeout: Some(KEEPALIVE),
+        keepalive: KEEPALIVE,
+        frontend_keepalive: KEEPALIVE,
+        health: None,
+        admin: None,
+    };
+    let server = KonnectivityServer::start(HostRef::clone(host), config).await.expect("the port is free");
+    let config = KonnectivityEgressConfig::Grpc { path: SOCKET.to_owned() };
+    Tunnels::Konnectivity(server, Arc::new(KonnectivityEgress::new(HostRef::clone(host), config)))
 }
 
 /// Asks again where no answer came: the server may have closed an idle connection just then.

@@ -1,7 +1,7 @@
 //! Nodes that come, go, crash and are cut off while everybody talks through the tunnels.
 
 use super::pattern::{self, Talk};
-use super::stage::{self, Count, Stage, address_of, name_of};
+use super::stage::{self, Count, Stage, Which, address_of, name_of};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use ravelin_entropy::Entropy;
@@ -90,7 +90,7 @@ struct Outcome {
     broken: usize,
 }
 
-fn run(storm: &Storm) -> Outcome {
+fn run(which: Which, storm: &Storm) -> Outcome {
     let latency = Latency::between_us(storm.latency_us / 4, storm.latency_us);
     let conditions = Conditions {
         access: latency,
@@ -98,7 +98,8 @@ fn run(storm: &Storm) -> Outcome {
         ..Conditions::ordinary()
     };
     let faults = storm.faults.clone();
-    stage::play((storm.seed, storm.nodes, conditions), move |stage| Box::pin(play(stage, faults)))
+    let of = (which, storm.seed, storm.nodes);
+    stage::play(of, conditions, move |stage| Box::pin(play(stage, faults)))
 }
 
 async fn play(stage: Rc<Stage>, faults: Vec<Fault>) -> Outcome {
@@ -109,7 +110,7 @@ async fn play(stage: Rc<Stage>, faults: Vec<Fault>) -> Outcome {
     let talkers: Vec<_> = (0..TALKERS)
         .map(|number| {
             let talker = Talker {
-                tunnels: Arc::clone(&stage.tunnels),
+                egress: stage.egress(),
                 nodes: stage.nodes,
                 complaints: stage.complaints.clone(),
                 entropy: stage.control().entropy(&format!("talker {number}")),
@@ -135,13 +136,13 @@ async fn play(stage: Rc<Stage>, faults: Vec<Fault>) -> Outcome {
 /// Every tunnel that is missing or leads nowhere.
 async fn missing(stage: &Stage) -> Vec<String> {
     let mut found = Vec::new();
-    if stage.tunnels.open() != stage.nodes {
-        found.push(format!("{} of {} tunnels are open", stage.tunnels.open(), stage.nodes));
+    if stage.open() != stage.nodes {
+        found.push(format!("{} of {} tunnels are open", stage.open(), stage.nodes));
     }
     for node in 0..stage.nodes {
         let destination = Destination::Node { node: name_of(node) };
         let to = SocketAddr::new(address_of(node), pattern::PORT);
-        if let Err(error) = stage.tunnels.dial(to, &destination).await {
+        if let Err(error) = stage.egress().dial(to, &destination).await {
             found.push(format!("{}: {error}", name_of(node)));
         }
     }
@@ -150,7 +151,7 @@ async fn missing(stage: &Stage) -> Vec<String> {
 
 /// Somebody who talks with one node after the other.
 struct Talker {
-    tunnels: Arc<ravelin_tunnel::SshTunneler>,
+    egress: Arc<dyn Egress>,
     nodes: usize,
     complaints: pattern::Complaints,
     entropy: Entropy,
@@ -170,7 +171,7 @@ impl Talker {
             };
             let destination = Destination::Node { node: name_of(node) };
             let to = SocketAddr::new(address_of(node), pattern::PORT);
-            let went = match self.tunnels.dial(to, &destination).await {
+            let went = match self.egress.dial(to, &destination).await {
                 Ok(stream) => pattern::talk(stream, talk, &self.complaints).await.is_ok(),
                 Err(_) => false,
             };
@@ -228,12 +229,13 @@ impl Now {
             }
             (Kind::Reset(node), true) => faults.reset_connections(&name_of(node)),
             (Kind::Gone(node), true) => {
-                if self.gone.insert(node) {
+                // Konnectivity does not know Node objects.
+                if self.gone.insert(node) && stage.which == Which::Ssh {
                     stage.leaves(node).await;
                 }
             }
             (Kind::Gone(node), false) => {
-                if self.gone.remove(&node) {
+                if self.gone.remove(&node) && stage.which == Which::Ssh {
                     stage.joins(node).await;
                 }
             }
@@ -254,13 +256,22 @@ fn ended(counts: &mut BTreeMap<usize, u32>, node: usize) -> bool {
 }
 
 #[test]
-fn nothing_is_left_missing_or_mixed_after_a_storm() {
+fn nothing_is_left_missing_or_mixed_of_ssh_after_a_storm() {
+    storms(Which::Ssh);
+}
+
+#[test]
+fn nothing_is_left_missing_or_mixed_of_konnectivity_after_a_storm() {
+    storms(Which::Konnectivity);
+}
+
+fn storms(which: Which) {
     let cases = if crate::is_deep() { CASES.1 } else { CASES.0 };
     let (talked, broken) = (Cell::new(0), Cell::new(0));
     let settings = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[6; 32]);
     let outcome = TestRunner::new_with_rng(settings, rng).run(&any_storm(), |storm| {
-        let came = run(&storm);
+        let came = run(which, &storm);
         talked.set(talked.get() + came.talked);
         broken.set(broken.get() + came.broken);
         prop_assert!(came.complaints.is_empty(), "{:#?}", came.complaints);
