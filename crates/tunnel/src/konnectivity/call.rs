@@ -312,23 +312,39 @@ pub(super) struct Segments {
     pub(super) incoming: Segment,
 }
 
+/// Whom a call is for, as HTTP/2 has it (`:scheme`, `:authority`).
+pub(super) struct Origin {
+    scheme: &'static str,
+    authority: String,
+}
+
+impl Origin {
+    /// A Unix socket, as `grpc-go` calls it.
+    pub(super) fn socket() -> Self {
+        Self { scheme: "http", authority: "localhost".to_owned() }
+    }
+
+    /// A port with TLS.
+    pub(super) fn tls(host: &str, port: u16) -> Self {
+        let authority =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Self { scheme: "https", authority }
+    }
+}
+
 /// Begins a call as a client. The server's head need not come before packets are sent.
 pub(super) fn begin(
     mut connection: Http2Connection,
-    method: &'static str,
+    (origin, method): (&Origin, &'static str),
     metadata: &Metadata,
     segments: Segments,
 ) -> Result<(Outgoing, Incoming), Status> {
     let (outgoing, sent) = Outgoing::new(segments.out);
     let mut request = Request::new(sent);
     *request.method_mut() = Method::POST;
-    // gRPC to a Unix socket says `localhost` (`grpc-go`, `resolver_wrapper`): nobody looks at it here.
-    *request.uri_mut() = http::Uri::builder()
-        .scheme("http")
-        .authority("localhost")
-        .path_and_query(method)
-        .build()
-        .expect("the names of methods are paths");
+    let uri = http::Uri::builder().scheme(origin.scheme).authority(origin.authority.as_str());
+    let uri = uri.path_and_query(method).build();
+    *request.uri_mut() = uri.map_err(|error| Status::new(code::INTERNAL, error.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     headers.insert(TE, HeaderValue::from_static("trailers"));

@@ -1,9 +1,10 @@
 //! What attackers need: an agent that is none, and a frontend that asks for anything.
 
-use super::KEEPALIVE;
 use super::agent::{Reach, Session, session};
+use super::call::Origin;
 use super::egress::{connect, grpc};
 use super::metrics::{self, Metrics};
+use super::{AGENT_PORT, KEEPALIVE};
 use ravelin_host::{BoxedStream, HostRef, Task};
 use ravelin_stream::konnectivity::AgentIdentifiers;
 use ravelin_transport::egress::{DIAL_TIMEOUT, EgressError};
@@ -96,6 +97,7 @@ pub async fn pose(host: &HostRef, stream: BoxedStream, pose: &Pose) -> Result<Im
         agent_id: pose.agent_id.clone(),
         identifiers: pose.identifiers.encode(),
         token: pose.token.clone(),
+        origin: Origin::tls("konnectivity-server", AGENT_PORT),
     };
     let opening = session::open(host, stream, &said, (&metrics, KEEPALIVE));
     let refused = |reason: String| AgentRefused { reason };

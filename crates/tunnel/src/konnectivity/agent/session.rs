@@ -1,6 +1,6 @@
 //! One server: the call to it, and what it asks for (`pkg/agent/client.go`).
 
-use super::super::call::{self, Incoming, Metadata, Outgoing, Segments};
+use super::super::call::{self, Incoming, Metadata, Origin, Outgoing, Segments};
 use super::super::channels::{Channels, MAX_CONNECTIONS, WINDOW_BYTES};
 use super::super::metrics::{Metrics, Segment};
 use super::super::server::window;
@@ -24,6 +24,8 @@ pub(in super::super) struct Pose {
     /// Encoded.
     pub(in super::super) identifiers: String,
     pub(in super::super) token: Option<String>,
+    /// Whom it takes the server for.
+    pub(in super::super) origin: Origin,
 }
 
 /// A call that the server has taken.
@@ -58,7 +60,8 @@ pub(in super::super) async fn open(
     }
     let segment = |name| Segment { metrics: Arc::clone(metrics), name };
     let segments = Segments { out: segment("from_agent"), incoming: segment("to_agent") };
-    let (out, mut incoming) = call::begin(connection.clone(), CONNECT_METHOD, &metadata, segments)?;
+    let (out, mut incoming) =
+        call::begin(connection.clone(), (&pose.origin, CONNECT_METHOD), &metadata, segments)?;
     let head = incoming.head().await?;
     let values = |name| -> Vec<String> {
         let all = head.get_all(name).iter();

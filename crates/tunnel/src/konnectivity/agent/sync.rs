@@ -1,5 +1,6 @@
 //! Which servers an agent is connected to (`pkg/agent/clientset.go`).
 
+use super::super::call::Origin;
 use super::Shared;
 use super::session::{self, Opened, SessionHandle};
 use ravelin_host::{BoxedStream, Endpoint, Flaw, field};
@@ -115,8 +116,12 @@ async fn open(shared: &Arc<Shared>) -> Result<(Opened, SocketAddr), String> {
         None => None,
         Some(name) => Some(token(shared, name)?),
     };
-    let pose =
-        session::Pose { agent_id: config.agent_id.clone(), identifiers: config.identifiers.encode(), token };
+    let pose = session::Pose {
+        agent_id: config.agent_id.clone(),
+        identifiers: config.identifiers.encode(),
+        token,
+        origin: Origin::tls(&config.server_host, config.server_port),
+    };
     let metrics = (&shared.metrics, config.keepalive);
     let opened = session::open(&shared.host, stream, &pose, metrics).await;
     opened.map(|opened| (opened, address)).map_err(|status| status.to_string())

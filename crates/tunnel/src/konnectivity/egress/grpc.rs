@@ -1,6 +1,6 @@
 //! A tunnel by gRPC (`konnectivity-client/pkg/client`): one call for one connection.
 
-use super::super::call::{self, CallEnded, Incoming, MAX_DATA_BYTES, Outgoing, Segments};
+use super::super::call::{self, CallEnded, Incoming, MAX_DATA_BYTES, Origin, Outgoing, Segments};
 use super::super::metrics::{Counted, Metrics, Segment};
 use super::super::relay::{Verdict, pipe};
 use super::super::{KEEPALIVE, server::window};
@@ -63,7 +63,7 @@ async fn ask(
     let segment = |name| Segment { metrics: Arc::clone(metrics), name };
     let segments = Segments { out: segment("from_client"), incoming: segment("to_client") };
     let metadata = vec![(FLOW_METADATA, "0".to_owned())];
-    let call = call::begin(connection, PROXY_METHOD, &metadata, segments);
+    let call = call::begin(connection, (&Origin::socket(), PROXY_METHOD), &metadata, segments);
     let (out, mut incoming) = call.map_err(|status| ("unknown", status.to_string()))?;
     let random = i64::try_from(host.entropy("konnectivity.tunnel").number() >> 1).unwrap_or(i64::MAX);
     let request = Packet::DialRequest { protocol: "tcp".to_owned(), address: target.to_owned(), random };

@@ -175,10 +175,12 @@ async fn a_connection_to_a_server_that_is_known_is_closed_again() {
     config.server_count = 2;
     let server = stage.serve(config).await;
     let agent = stage.agent(1).await;
+    let mut open = echoing(&stage.egress(), 1).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(agent.connected(), 1);
     assert_eq!(server.agents(), ["node-1"]);
-    drop(echoing(&stage.egress(), 1).await);
+    open.write_all(b"the first one stays\n").await.unwrap();
+    assert_eq!(line(&mut open).await, "the first one stays");
 }
 
 #[tokio::test(start_paused = true)]

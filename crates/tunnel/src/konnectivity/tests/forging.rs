@@ -1,6 +1,6 @@
 //! Peers that send what no honest one does, packet by packet.
 
-use super::super::call::{self, Incoming, Outgoing, Segments};
+use super::super::call::{self, Incoming, Origin, Outgoing, Segments};
 use super::super::metrics::{self, Metrics, Segment};
 use super::super::*;
 use super::stage::*;
@@ -22,7 +22,7 @@ fn segments() -> Segments {
 async fn frontend(stage: &Stage) -> (Outgoing, Incoming) {
     let stream = stage.control.connect(&Endpoint::Unix(SOCKET.to_owned())).await.unwrap().stream;
     let connection = Http2Connection::open(&stage.control, stream, KEEPALIVE).await.unwrap();
-    call::begin(connection, PROXY_METHOD, &Vec::new(), segments()).unwrap()
+    call::begin(connection, (&Origin::socket(), PROXY_METHOD), &Vec::new(), segments()).unwrap()
 }
 
 /// An agent's call, without any extension: what an original agent is.
@@ -32,7 +32,13 @@ async fn original_agent(stage: &Stage, id: &str) -> (Outgoing, Incoming) {
     let secured = ravelin_transport::danger::connect_http2(&host, stream, "10.0.0.100", None).await;
     let connection = Http2Connection::open(&host, secured.unwrap().stream, KEEPALIVE).await.unwrap();
     let metadata = vec![(AGENT_ID, id.to_owned())];
-    let (out, mut incoming) = call::begin(connection, CONNECT_METHOD, &metadata, segments()).unwrap();
+    let (out, mut incoming) = call::begin(
+        connection,
+        (&Origin::tls("10.0.0.100", AGENT_PORT), CONNECT_METHOD),
+        &metadata,
+        segments(),
+    )
+    .unwrap();
     let head = incoming.head().await.unwrap();
     assert_eq!(head.get(SERVER_ID).unwrap(), "server-1");
     assert!(head.get("ravelin-flow").is_none(), "nothing is said that was not asked for");
