@@ -15,6 +15,7 @@ use super::answer::Answer;
 use super::routes::Inside;
 use crate::config::EXTENDED_FROM;
 use crate::state::Shared;
+use forward_channels::Coding;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http::header::{HeaderMap, UPGRADE};
@@ -183,14 +184,15 @@ impl Streams {
         offered: &[String],
     ) -> Result<Answer, Answer> {
         let host = carrier.host.clone();
-        let chosen = match tunnelled {
-            true => Some(TUNNEL),
-            false if offered.is_empty() => None,
-            false => Some(WebSocketProtocol::V4.name()),
+        const CODED: [(WebSocketProtocol, Coding); 2] =
+            [(WebSocketProtocol::V4, Coding::Binary), (WebSocketProtocol::V4Base64, Coding::Base64)];
+        let known = |name: &String| CODED.into_iter().find(|(protocol, _)| protocol.name() == name);
+        let (chosen, coding) = match offered.iter().find_map(known) {
+            _ if tunnelled => (Some(TUNNEL), Coding::Binary),
+            Some((protocol, coding)) => (Some(protocol.name()), coding),
+            None if offered.is_empty() => (None, Coding::Binary),
+            None => return Err(unsupported()),
         };
-        if chosen.is_some_and(|chosen| !offered.iter().any(|name| name == chosen)) {
-            return Err(unsupported());
-        }
         let answer = upgrade::websocket_answer(&switch.headers, chosen);
         let answer = answer.map_err(|refusal| Answer::ready(*refusal))?;
         let carried = if tunnelled {
@@ -200,7 +202,7 @@ impl Streams {
             })
         } else {
             carrier.carry(switch.pending, move |host, runtime, stream| {
-                forward_channels::serve((host, runtime), stream, uid, ports)
+                forward_channels::serve((host, runtime), stream, (uid, ports, coding))
             })
         };
         self.run(&host, carried)?;

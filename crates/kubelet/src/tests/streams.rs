@@ -2,6 +2,8 @@
 
 use super::stage::{Stage, with_token};
 use crate::Running;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ravelin_client::Credential;
 use ravelin_host::{Endpoint, Flaws, HostRef};
@@ -291,25 +293,36 @@ async fn forwarded_connections_do_not_wait_for_each_other() {
 #[tokio::test(start_paused = true)]
 async fn ports_are_forwarded_over_the_channels_of_a_websocket() {
     let scene = Scene::new("v1.30.0").await;
-    let offer = WebSocketOffer::new(&scene.caller, &["v4.channel.k8s.io"]);
-    let mut headers = HeaderMap::new();
-    offer.write(&mut headers);
-    let upgraded = scene.upgrade("admin", ("GET", "/portForward/default/p?port=8080,1"), headers).await;
-    let Upgraded::Switched { stream, .. } = upgraded else { panic!("{upgraded:?}") };
-    let (mut sender, mut receiver) = WebSocket::client(&scene.caller, stream).into_split();
-    let request = b"\x00GET / HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n";
-    sender.send(Kind::Binary, request).await.unwrap();
-    let mut channels = vec![Vec::new(); 4];
-    while let Ok(Some(message)) = receiver.receive().await {
-        let (channel, bytes) = message.bytes.split_first().unwrap();
-        channels[usize::from(*channel)].extend_from_slice(bytes);
+    for base64 in [false, true] {
+        let offered = if base64 { "v4.base64.channel.k8s.io" } else { "v4.channel.k8s.io" };
+        let offer = WebSocketOffer::new(&scene.caller, &[offered]);
+        let mut headers = HeaderMap::new();
+        offer.write(&mut headers);
+        let path = "/portForward/default/p?port=8080,1";
+        let upgraded = scene.upgrade("admin", ("GET", path), headers).await;
+        let Upgraded::Switched { stream, .. } = upgraded else { panic!("{upgraded:?}") };
+        let (mut sender, mut receiver) = WebSocket::client(&scene.caller, stream).into_split();
+        let request = b"GET / HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n";
+        let (kind, message) = match base64 {
+            true => (Kind::Text, format!("0{}", STANDARD.encode(request)).into_bytes()),
+            false => (Kind::Binary, [&[0], &request[..]].concat()),
+        };
+        sender.send(kind, &message).await.unwrap();
+        let mut channels = vec![Vec::new(); 4];
+        while let Ok(Some(message)) = receiver.receive().await {
+            let (channel, bytes) = message.bytes.split_first().unwrap();
+            match base64 {
+                true => channels[usize::from(*channel - b'0')].extend(STANDARD.decode(bytes).unwrap()),
+                false => channels[usize::from(*channel)].extend_from_slice(bytes),
+            }
+        }
+        let port = 8080_u16.to_le_bytes();
+        assert!(channels[0].starts_with(&[&port[..], b"HTTP/1.1 200"].concat()), "{:?}", channels[0]);
+        assert_eq!(channels[1], port);
+        assert_eq!(channels[2], [1, 0]);
+        let complaint = String::from_utf8_lossy(&channels[3][2..]).into_owned();
+        assert!(complaint.starts_with("error forwarding port 1 to pod p-uid, uid : "), "{complaint}");
     }
-    let port = 8080_u16.to_le_bytes();
-    assert!(channels[0].starts_with(&[&port[..], b"HTTP/1.1 200"].concat()), "{:?}", channels[0]);
-    assert_eq!(channels[1], port);
-    assert_eq!(channels[2], [1, 0]);
-    let complaint = String::from_utf8_lossy(&channels[3][2..]).into_owned();
-    assert!(complaint.starts_with("error forwarding port 1 to pod p-uid, uid : "), "{complaint}");
 }
 
 #[tokio::test(start_paused = true)]
