@@ -47,6 +47,12 @@ impl Session<'_> {
         String::from_utf8_lossy(&ran.stderr).into_owned()
     }
 
+    /// Does it ask who its user is by a version of the API that the server has (1.28; 1.27 knows alphas
+    /// and betas alone)?
+    fn asks_who_it_is(&self) -> bool {
+        !self.kubectl.version.starts_with("v1.27.")
+    }
+
     fn json(&self, arguments: &str) -> Value {
         serde_json::from_str(&self.says(&format!("{arguments} -o json"))).expect("output is JSON")
     }
@@ -150,7 +156,9 @@ fn kubectl_shows_what_there_is() {
 #[test]
 fn kubectl_learns_what_the_server_is() {
     with_each(|k| {
-        assert!(k.says("version").contains("Server Version: v1."));
+        // Until 1.27 it shows all that it was told.
+        let version = k.says("version");
+        assert!(version.contains("Server Version: v") && version.contains("v1."), "{version}");
         assert!(k.says("api-versions").lines().any(|line| line == "rbac.authorization.k8s.io/v1"));
         let (head, rows) = k.rows("api-resources");
         assert_eq!(head, "NAME SHORTNAMES APIVERSION NAMESPACED KIND");
@@ -161,8 +169,10 @@ fn kubectl_learns_what_the_server_is() {
         assert!(k.says("explain secret --recursive").contains("resourceVersion"));
         assert!(k.fails("explain pod.nosuch").contains("does not exist"));
         assert!(k.fails("top nodes").contains("Metrics API not available"));
-        let who = k.says("auth whoami");
-        assert!(who.contains("kubernetes-admin") && who.contains("system:masters"), "{who}");
+        if k.asks_who_it_is() {
+            let who = k.says("auth whoami");
+            assert!(who.contains("kubernetes-admin") && who.contains("system:masters"), "{who}");
+        }
         assert_eq!(k.says("get --raw /readyz"), "ok");
     });
 }
@@ -194,7 +204,9 @@ fn a_pod_lives_its_life_as_kubectl_sees_it() {
         assert_eq!(k.says("expose pod r1 --port=80 --target-port=8080"), "service/r1 exposed\n");
         let (_, rows) = k.rows("get service r1");
         assert_eq!((rows[0][1].as_str(), rows[0][4].as_str()), ("ClusterIP", "80/TCP"));
-        assert!(k.says("describe service r1").contains("Selector:                 run=r1"));
+        let described = k.says("describe service r1");
+        let mut lines = described.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        assert!(lines.any(|words| words == ["Selector:", "run=r1"]), "{described}");
         assert!(k.says("delete pod r1 --wait=false").contains("deleted"));
         k.says("wait --for=delete pod/r1 --timeout=40s");
         k.says("run bad --image=nosuch.example/image");
@@ -272,6 +284,9 @@ fn kubectl_asks_who_may_do_what() {
         assert_eq!(k.says("auth can-i get pods --as=system:serviceaccount:default:a1"), "yes\n");
         let token = k.says("create token a1 --duration=20m");
         assert_eq!(token.trim().split('.').count(), 3, "it is a JWT");
+        if !k.asks_who_it_is() {
+            return;
+        }
         let named = k.says(&format!(
             "auth whoami --kubeconfig=/dev/null --server={} --insecure-skip-tls-verify --token={}",
             k.says("config view --minify -o jsonpath={.clusters[0].cluster.server}"),

@@ -29,23 +29,29 @@ fn server(at: IpAddr) -> SocketAddr {
     address
 }
 
-/// What an ordinary program gets at an address, having said something and ended its half.
+/// What an ordinary program gets at an address, having said something and perhaps ended its half.
 #[allow(clippy::disallowed_types, reason = "it is a program that knows nothing of ours")]
-fn ask(at: &str, said: &str) -> std::io::Result<String> {
+fn exchange(at: &str, said: &str, ends_its_half: bool) -> std::io::Result<String> {
     let address: SocketAddr = at.parse().expect("an address");
     let mut stream = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(said.as_bytes())?;
-    stream.shutdown(std::net::Shutdown::Write)?;
+    if ends_its_half {
+        stream.shutdown(std::net::Shutdown::Write)?;
+    }
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
 
+fn ask(at: &str, said: &str) -> std::io::Result<String> {
+    exchange(at, said, true)
+}
+
 /// The answer of a plain HTTP server.
 fn get(port: u16, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    ask(&format!("127.0.0.1:{port}"), &request).expect("it answers")
+    exchange(&format!("127.0.0.1:{port}"), &request, false).expect("it answers")
 }
 
 /// A user of a kubeconfig that runs a program for its token.
