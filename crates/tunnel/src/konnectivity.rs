@@ -12,6 +12,7 @@ pub mod danger;
 mod egress;
 mod leases;
 mod metrics;
+mod outgoing;
 mod pages;
 mod relay;
 mod server;
