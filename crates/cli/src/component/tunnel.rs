@@ -20,7 +20,7 @@ Flags are those of its Kubernetes namesake (kubernetes-sigs/apiserver-network-pr
 or `--flag value`; what it does not know is an error. Flags that change nothing here are named once.
 --verbose is its own: it says what it does, connection by connection, on standard error.
 
-Private keys must be P-256 (EC) keys, as PKCS#8 or SEC1 PEM: RSA keys cannot be used yet.
+Keys are P-256 (EC) or RSA keys, as PKCS#8, SEC1 or PKCS#1 PEM.
 
 Exit status:
   0  it ran until it was told to stop
