@@ -66,7 +66,8 @@ impl Session {
 
     /// A running pod and its main process's number, which it prints first.
     fn running(&self, name: &str, script: &str, more: &str) -> String {
-        self.create(name, &format!("echo pid $$; {script}"), more);
+        // Kubernetes takes one of two dollars.
+        self.create(name, &format!("echo pid $$$$; {script}"), more);
         let log = self.until(&["logs", name], "pid ");
         log.lines().next().and_then(|line| line.strip_prefix("pid ")).expect("it is first").to_owned()
     }
@@ -203,8 +204,9 @@ fn ports_are_reached_by_forwarding_and_by_the_pods_address() {
     }
     let mut command = k.up.command(k.kubectl, &["port-forward", "pod/two", ":8123"]);
     let mut forwarding = command.stdout(Stdio::piped()).spawn().expect("kubectl starts");
-    let mut line = String::new();
-    BufReader::new(forwarding.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    // It ends when it says something that nobody reads.
+    let (mut line, mut said) = (String::new(), BufReader::new(forwarding.stdout.take().unwrap()));
+    said.read_line(&mut line).unwrap();
     let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
     let port: u16 = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line}"));
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
