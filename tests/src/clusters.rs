@@ -12,10 +12,15 @@ pub enum Sample {
     KubeadmVerified,
     /// Kubelets started with flags alone, reached through SSH tunnels.
     LegacySshTunnels,
+    /// kubeadm's cluster reached through Konnectivity, as Kubernetes' documentation sets it up: agents
+    /// prove themselves by tokens.
+    Konnectivity,
+    /// The same, and nobody asks agents who they are (CVE-2026-16242).
+    KonnectivityOpen,
 }
 
 impl Sample {
-    /// Every sample.
+    /// Every sample that is run whole, with every attacker on every path, against the model.
     pub const ALL: [Self; 3] = [Self::KubeadmDefault, Self::KubeadmVerified, Self::LegacySshTunnels];
 
     /// The name of its folder.
@@ -24,6 +29,8 @@ impl Sample {
             Self::KubeadmDefault => "kubeadm-default",
             Self::KubeadmVerified => "kubeadm-verified",
             Self::LegacySshTunnels => "legacy-ssh-tunnels",
+            Self::Konnectivity => "konnectivity",
+            Self::KonnectivityOpen => "konnectivity-open",
         }
     }
 
@@ -50,6 +57,16 @@ impl Sample {
     pub fn config(self) -> ClusterConfig {
         self.files().config()
     }
+}
+
+/// `legacy-ssh-tunnels`, with nodes' host keys that the apiserver knows and verifies, and pods reached
+/// through their own node alone.
+pub fn verified_ssh_tunnels() -> ClusterConfig {
+    const TUNNELS: &str = "apiVersion: ravelin.dev/v1alpha1\nkind: SSHTunnelConfiguration\nhostKeys:\n  \
+                           mode: KnownHosts\n  knownHostsFile: /etc/kubernetes/ssh/known_hosts\n";
+    let files = Sample::LegacySshTunnels.files();
+    let named = files.apiserver_flag("--ssh-tunnel-config-file=/etc/kubernetes/ssh-tunnels.yaml");
+    named.adding("ssh-tunnels.yaml", TUNNELS).config()
 }
 
 /// Configuration files, to be changed before they are read.

@@ -8,6 +8,6 @@ mod facts;
 mod rules;
 mod words;
 
-pub use facts::{Ca, Facts, NodeClients, Serving, TokenSource};
+pub use facts::{Ca, Facts, NodeClients, Serving, TokenSource, Tunnels};
 pub use rules::{Prediction, Rule, Rules};
 pub use words::{Attacker, Outcome, Property, State, Way};

@@ -22,13 +22,20 @@ pub enum Gate {
 pub enum Step {
     /// It is there, and wants this connection where it wants one.
     Open(Gate, Option<Intercepted>),
-    /// It did not let the attacker in.
-    Refused,
+    /// It did not let the attacker in that answered in this place.
+    Refused(SocketAddr),
     /// It has gone.
     Over,
 }
 
 impl Gate {
+    /// In whose place it found the attacker, or whom that is an agent of.
+    pub fn server(&self) -> SocketAddr {
+        match self {
+            Self::Ssh(_, server) | Self::Konnectivity(_, server) => *server,
+        }
+    }
+
     /// The next connection that comes by it.
     pub async fn next(mut self) -> Step {
         let forward = match &mut self {
@@ -73,7 +80,7 @@ pub async fn log_in(notes: &Notes<'_>, (shown, aims): (HostKey, Vec<Property>), 
         }
         Err(refused) => {
             notes.refused(&flow, Protection::HostKey, refused.to_string(), &aims);
-            Step::Refused
+            Step::Refused(taken.original)
         }
     }
 }

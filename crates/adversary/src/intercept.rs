@@ -75,7 +75,8 @@ impl<'a> Interception<'a> {
                     waiting.tunnels.insert(Tunnels { nodes, aims: aims.to_vec(), ..Tunnels::default() });
                 let cut = field.cut(target);
                 notes.tell(format!("cut {} SSH connections", cut.len()));
-                wait_for_tunnels(notes, tunnels, cut.len()).await;
+                let servers = cut.iter().map(|(_, server)| *server).collect();
+                wait_for_tunnels(notes, tunnels, servers).await;
                 // The impostor knows of a login before its victim does.
                 tokio::time::sleep(SETTLING).await;
             }
@@ -175,19 +176,22 @@ async fn diverted(notes: &Notes<'_>, genuine: &BTreeMap<SocketAddr, SocketAddr>)
     Some(Intercepted { stream: diverted.connection.stream, original, source })
 }
 
-async fn wait_for_tunnels<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>, wanted: usize) {
+/// Waits until each of these servers' clients has come, and has logged in or would not.
+async fn wait_for_tunnels<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>, mut wanted: BTreeSet<SocketAddr>) {
     let waiting = async {
-        let mut came = 0;
-        while came < wanted {
-            came += usize::from(step(notes, tunnels).await);
+        while !wanted.is_empty() {
+            if let Some(came) = step(notes, tunnels).await {
+                wanted.remove(&came);
+            }
         }
     };
     // Whoever did not come by then does not come: the probe will tell.
     let _ = tokio::time::timeout(REOPENING, waiting).await;
 }
 
-/// Waits for something to happen on the tunnels; true where a client logged in, or would not.
-async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
+/// Waits for something to happen on the tunnels; gives the server whose client logged in, or would
+/// not.
+async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> Option<SocketAddr> {
     let progress = std::future::poll_fn(|context| {
         let mut working = tunnels.working.borrow_mut();
         match working.poll_next_unpin(context) {
@@ -199,17 +203,17 @@ async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
     tokio::select! {
         biased;
         step = progress => match step {
-            Step::Over => false,
-            Step::Refused => true,
+            Step::Over => None,
+            Step::Refused(server) => Some(server),
             Step::Open(gate, forward) => {
-                let logged_in = forward.is_none();
+                let came = forward.is_none().then(|| gate.server());
                 tunnels.ready.borrow_mut().extend(forward);
                 tunnels.working.borrow_mut().push(Box::pin(gate.next()));
-                logged_in
+                came
             }
         },
         taken = diverted(notes, NOTHING) => {
-            let Some(taken) = taken else { return false };
+            let taken = taken?;
             match tunnels.nodes.get(&taken.original) {
                 // What comes out of a tunnel and goes on over the network.
                 None => tunnels.ready.borrow_mut().push_back(taken),
@@ -218,7 +222,7 @@ async fn step<'a>(notes: &'a Notes<'a>, tunnels: &Tunnels<'a>) -> bool {
                     tunnels.working.borrow_mut().push(Box::pin(login));
                 }
             }
-            false
+            None
         }
     }
 }

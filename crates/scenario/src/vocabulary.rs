@@ -279,12 +279,16 @@ mod tests {
     fn words_that_mean_nothing_are_refused_with_what_would_be_accepted() {
         assert_eq!(Place::parse("kubelet node-1"), Ok(Place::Kubelet("node-1".into())));
         assert_eq!(Place::parse("pod a/b 80"), Ok(Place::Pod("a".into(), "b".into(), 80)));
+        assert_eq!(Place::parse("loopback a 80"), Ok(Place::Loopback("a".into(), 80)));
+        assert_eq!(Place::parse("ssh-tunnel a"), Ok(Place::SshTunnel("a".into())));
+        assert_eq!(Through::parse("ssh a"), Ok(Through::Ssh("a".into())));
         assert_eq!(Actor::parse("token t"), Ok(Actor::Kept("t".into())));
         assert_eq!(Seat::parse("pod a/b"), Ok(Seat::Pod("a".into(), "b".into())));
-        for wrong in ["", "kubelet", "pod a/b", "pod a 80", "pod a/b 0", "pod a/b/c 80", "etcd"] {
+        for wrong in ["", "kubelet", "pod a/b", "pod a 80", "pod a/b 0", "pod a/b/c 80", "etcd", "loopback a 0"] {
             assert!(Place::parse(wrong).is_err_and(|accepted| accepted.contains("kubelet NODE")), "{wrong}");
         }
         assert!(Actor::parse("root").is_err() && Seat::parse("pod x").is_err());
         assert!(Presents::parse("certificate").is_err());
+        assert!(Through::parse("ssh").is_err_and(|accepted| accepted.contains("konnectivity-frontend")));
     }
 }

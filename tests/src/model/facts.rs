@@ -2,7 +2,8 @@
 //! conditions of `rules.md` name.
 
 use ravelin_config::{
-    AuthorizationMode, ClusterConfig, Egress, KubeletAuthorization, KubeletServing, SigningFiles,
+    AgentAuthentication, AuthorizationMode, ClusterConfig, Egress, KubeletAuthorization, KubeletServing,
+    ProxyStrategy, SigningFiles, SshHostKeys, SshUnknownNode,
 };
 use std::net::IpAddr;
 
@@ -36,6 +37,18 @@ pub enum NodeClients {
     Given,
     /// They ask for them with a bootstrap token; the cluster's signer issues them, if it has one.
     Bootstrapped(TokenSource, Option<Ca>),
+}
+
+/// What the apiserver reaches the cluster through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnels {
+    /// Is it Konnectivity? Else SSH.
+    pub konnectivity: bool,
+    /// Does whoever is at the other end prove who it is: by a host key that the apiserver verifies, by
+    /// an agent's credential that the server asks for?
+    pub guarded: bool,
+    /// May a connection to a pod take any node's tunnel?
+    pub random: bool,
 }
 
 /// A cluster and its network, as far as the model knows them.
@@ -78,8 +91,8 @@ pub struct Facts {
     pub kubelet_cn: bool,
     /// Has the apiserver a client certificate for kubelets?
     pub kubelet_client: bool,
-    /// Does the apiserver reach the cluster through SSH tunnels?
-    pub tunnels: bool,
+    /// Does the apiserver reach the cluster through tunnels, and what do they verify?
+    pub tunnels: Option<Tunnels>,
     /// Kubelets' client certificates.
     pub node_clients: NodeClients,
     /// Does the bootstrap token stay on a node that has joined? kubeadm removes its file.
@@ -147,7 +160,7 @@ impl Facts {
             kubelet_ca: apiserver.kubelet.certificate_authority.as_ref().map(ToString::to_string),
             kubelet_cn: apiserver.kubelet.cert_cn_validation,
             kubelet_client: apiserver.kubelet.client.is_some(),
-            tunnels: matches!(apiserver.egress, Egress::SshTunnels { .. }),
+            tunnels: tunnels(&apiserver.egress),
             node_clients: match kubelet.bootstrap_kubeconfig {
                 None => NodeClients::Given,
                 Some(_) => NodeClients::Bootstrapped(token, signer(&manager.kubelet_client_signing)),
@@ -169,9 +182,8 @@ impl Facts {
             kubelet_authorizes: kubelet.authorization == KubeletAuthorization::Webhook,
             kubelet_read_only: kubelet.read_only_port,
             proxy_token: config.proxy.kubeconfig.is_none(),
-            open_component_ports: plain
-                .iter()
-                .any(|port| port.is_some_and(|port| is_reachable(port.address.ip()))),
+            open_component_ports: tells_anybody(&apiserver.egress)
+                || plain.iter().any(|port| port.is_some_and(|port| is_reachable(port.address.ip()))),
             guarded_component_ports: guarded
                 .iter()
                 .any(|port| port.port.is_some() && is_reachable(port.address)),
@@ -228,6 +240,30 @@ impl Facts {
     }
 }
 
+/// What the egress verifies.
+fn tunnels(egress: &Egress) -> Option<Tunnels> {
+    match egress {
+        Egress::SshTunnels { settings, .. } => Some(Tunnels {
+            konnectivity: false,
+            guarded: settings.host_keys != SshHostKeys::DangerAny,
+            random: settings.unknown_node == SshUnknownNode::DangerRandom,
+        }),
+        Egress::Konnectivity(given) => Some(Tunnels {
+            konnectivity: true,
+            guarded: given.server.authentication != AgentAuthentication::DangerNone,
+            random: given.server.strategies.first() != Some(&ProxyStrategy::DestHost),
+        }),
+        _ => None,
+    }
+}
+
+/// Does Konnectivity's server tell its metrics to anybody? It does at its port for health, wherever
+/// that is bound.
+fn tells_anybody(egress: &Egress) -> bool {
+    let Egress::Konnectivity(given) = egress else { return false };
+    [given.server.health, given.server.admin].iter().any(|own| !own.ip().is_loopback())
+}
+
 /// Whom a server takes its caller for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
@@ -245,7 +281,10 @@ const STATEMENTS: &[Statement] = &[
     ("fabric", |f| f.fabric),
     ("several-nodes", |f| f.nodes > 1),
     ("three-nodes", |f| f.nodes > 2),
-    ("tunnels", |f| f.tunnels),
+    ("tunnels", |f| f.tunnels.is_some()),
+    ("konnectivity", |f| f.tunnels.is_some_and(|tunnels| tunnels.konnectivity)),
+    ("guarded-tunnels", |f| f.tunnels.is_some_and(|tunnels| tunnels.guarded)),
+    ("random-tunnels", |f| f.tunnels.is_some_and(|tunnels| tunnels.random)),
     ("bootstraps", |f| f.node_clients != NodeClients::Given),
     ("bootstrap-token-stays", |f| f.bootstrap_token_stays),
     ("bootstrap-token-known", |f| matches!(f.node_clients, NodeClients::Bootstrapped(TokenSource::Known, _))),

@@ -113,6 +113,92 @@ apiserver-to-service/https@ssh  eavesdropper  -       held            held      
 apiserver-to-service/https@ssh  impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
 ";
 
+/// kubeadm's kubelets, whose certificates nobody verifies, behind a tunnel whose other end proves who it
+/// is: what crosses where the attacker is, is inside the tunnel, and nobody answers in its place.
+const KUBELETS_BEHIND_AGENTS: &str = "
+apiserver-to-kubelet/logs@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/logs@konnectivity impostor      -       held            held             held                held               held             held
+apiserver-to-kubelet/exec@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/exec@konnectivity impostor      -       held            held             held                held               held             held
+apiserver-to-kubelet/attach@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/attach@konnectivity impostor      -       held            held             held                held               held             held
+apiserver-to-kubelet/port-forward@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/port-forward@konnectivity impostor      -       held            held             held                held               held             held
+";
+
+/// The same where anybody may be an agent.
+const KUBELETS_BEHIND_ANYBODY: &str = "
+apiserver-to-kubelet/logs@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/logs@konnectivity impostor      -       broken          held             broken              held               held             held
+apiserver-to-kubelet/exec@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/exec@konnectivity impostor      -       broken          held             broken              held               held             held
+apiserver-to-kubelet/attach@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/attach@konnectivity impostor      -       broken          held             broken              held               held             held
+apiserver-to-kubelet/port-forward@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/port-forward@konnectivity impostor      -       broken          held             broken              held               held             held
+";
+
+/// The proxies behind agents that prove who they are. Whoever cuts agents off makes them miss: nobody is
+/// answered then.
+const PROXIES_BEHIND_AGENTS: &str = "
+apiserver-to-node/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http@konnectivity impostor      no      held            held             held                held               not_applicable   not_applicable
+apiserver-to-node/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https@konnectivity impostor      -       held            held             held                held               not_applicable   not_applicable
+apiserver-to-pod/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http@konnectivity impostor      no      held            held             held                held               not_applicable   not_applicable
+apiserver-to-pod/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https@konnectivity impostor      -       held            held             held                held               not_applicable   not_applicable
+apiserver-to-service/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http@konnectivity impostor      no      held            held             held                held               not_applicable   not_applicable
+apiserver-to-service/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https@konnectivity impostor      -       held            held             held                held               not_applicable   not_applicable
+";
+
+/// The proxies where anybody may be an agent.
+const PROXIES_BEHIND_ANYBODY: &str = "
+apiserver-to-node/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http@konnectivity impostor      no      broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-node/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https@konnectivity impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http@konnectivity impostor      no      broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-pod/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https@konnectivity impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/http@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http@konnectivity impostor      no      broken          broken           broken              broken             not_applicable   not_applicable
+apiserver-to-service/https@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https@konnectivity impostor      -       broken          broken           broken              broken             not_applicable   not_applicable
+";
+
+/// Kubelets that serve anyone, behind SSH tunnels that verify host keys.
+const KUBELETS_THROUGH_VERIFIED_TUNNELS: &str = "
+apiserver-to-kubelet/logs@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/logs@ssh   impostor      yes     held            broken           held                held               held             broken
+apiserver-to-kubelet/exec@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/exec@ssh   impostor      yes     held            broken           held                held               held             broken
+apiserver-to-kubelet/attach@ssh eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/attach@ssh impostor      yes     held            broken           held                held               held             broken
+apiserver-to-kubelet/port-forward@ssh eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-kubelet/port-forward@ssh impostor      yes     held            broken           held                held               held             broken
+";
+
+/// The proxies behind SSH tunnels that verify host keys.
+const PROXIES_THROUGH_VERIFIED_TUNNELS: &str = "
+apiserver-to-node/http@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/http@ssh      impostor      yes     held            held             held                held               not_applicable   not_applicable
+apiserver-to-node/https@ssh     eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-node/https@ssh     impostor      yes     held            held             held                held               not_applicable   not_applicable
+apiserver-to-pod/http@ssh       eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/http@ssh       impostor      yes     held            held             held                held               not_applicable   not_applicable
+apiserver-to-pod/https@ssh      eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-pod/https@ssh      impostor      yes     held            held             held                held               not_applicable   not_applicable
+apiserver-to-service/http@ssh   eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/http@ssh   impostor      yes     held            held             held                held               not_applicable   not_applicable
+apiserver-to-service/https@ssh  eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
+apiserver-to-service/https@ssh  impostor      yes     held            held             held                held               not_applicable   not_applicable
+";
+
 pub fn kubeadm_default() -> Cells {
     table(&[TO_THE_APISERVER, UNVERIFIED_KUBELETS, PROXIES])
 }
@@ -127,6 +213,21 @@ pub fn legacy_ssh_tunnels() -> Cells {
 
 pub fn legacy_ssh_tunnels_seen_from_access() -> Cells {
     table(&[TO_THE_APISERVER, KUBELETS_THROUGH_TUNNELS, PROXIES_THROUGH_TUNNELS_SEEN_FROM_ACCESS])
+}
+
+/// With an attacker between control plane and nodes alone.
+pub fn konnectivity() -> Cells {
+    table(&[TO_THE_APISERVER, KUBELETS_BEHIND_AGENTS, PROXIES_BEHIND_AGENTS])
+}
+
+/// With an attacker between control plane and nodes alone.
+pub fn konnectivity_open() -> Cells {
+    table(&[TO_THE_APISERVER, KUBELETS_BEHIND_ANYBODY, PROXIES_BEHIND_ANYBODY])
+}
+
+/// With an attacker between control plane and nodes alone.
+pub fn verified_ssh_tunnels() -> Cells {
+    table(&[TO_THE_APISERVER, KUBELETS_THROUGH_VERIFIED_TUNNELS, PROXIES_THROUGH_VERIFIED_TUNNELS])
 }
 
 fn table(parts: &[&str]) -> Cells {

@@ -37,6 +37,17 @@ fn legacy_ssh_tunnels_hold_where_nothing_crosses_outside_of_them() {
     assert!(wrong.is_empty(), "expected -> came out:\n{}", wrong.join("\n"));
 }
 
+/// What a tunnel is for is to hold where the network is not trusted: with a check of who is at its other
+/// end it does, and without it does not.
+#[test]
+fn tunnels_hold_where_the_other_end_proves_who_it_is() {
+    let of =
+        |config: ravelin_config::ClusterConfig, seed| Run::of(config, seed).on_the_wire().untrusted_access();
+    gate(&expected::verified_ssh_tunnels(), |seed| of(ravelin_tests::verified_ssh_tunnels(), seed));
+    gate(&expected::konnectivity(), |seed| of(Sample::Konnectivity.config(), seed));
+    gate(&expected::konnectivity_open(), |seed| of(Sample::KonnectivityOpen.config(), seed));
+}
+
 /// The attackers and paths of the tables. What is beyond them is the model's to say
 /// (`tests/model`).
 fn wire(sample: Sample, seed: u64) -> Run {

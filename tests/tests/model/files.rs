@@ -1,6 +1,6 @@
 //! Settings written down as an administrator has them: manifests, units, configuration files.
 
-use super::settings::{Bootstrap, CLUSTER_CA, Certificates, FrontProxy, Insecure, Settings};
+use super::settings::{Bootstrap, CLUSTER_CA, Certificates, Egress, FrontProxy, Insecure, Settings};
 use ravelin_config::SourceFile;
 
 /// The files of a cluster with these settings.
@@ -20,6 +20,7 @@ pub fn of(settings: &Settings) -> Vec<SourceFile> {
     if let Some(anonymous) = settings.anonymous_file {
         files.push(SourceFile { name: "authentication.yaml".into(), text: authentication_file(anonymous) });
     }
+    files.extend(egress_files(settings.egress));
     if !settings.proxy_token {
         let text = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n\
                     clientConnection:\n  kubeconfig: /etc/kubernetes/proxy.conf\n";
@@ -110,13 +111,71 @@ fn apiserver(settings: &Settings) -> Vec<String> {
             flags.extend([flag("insecure-port", 8080), flag("insecure-bind-address", "0.0.0.0")]);
         }
     }
-    if settings.tunnels {
-        flags.extend([flag("ssh-user", "tunnel"), flag("ssh-keyfile", "/srv/sshproxy/key")]);
-    }
+    flags.extend(egress(settings.egress));
     if settings.noise {
         flags.push(flag("event-ttl", "2h0m0s"));
     }
     flags
+}
+
+fn egress(egress: Egress) -> Vec<String> {
+    let mut flags = Vec::new();
+    if egress.is_ssh() {
+        flags.extend([flag("ssh-user", "tunnel"), flag("ssh-keyfile", "/srv/sshproxy/key")]);
+    }
+    if egress == Egress::VerifiedSsh {
+        flags.push(flag("ssh-tunnel-config-file", "/etc/kubernetes/ssh-tunnels.yaml"));
+    }
+    if egress.is_konnectivity() {
+        flags.push(flag("egress-selector-config-file", "/etc/kubernetes/egress-selector.yaml"));
+    }
+    flags
+}
+
+/// The files of an egress, as Kubernetes' documentation has Konnectivity's.
+fn egress_files(egress: Egress) -> Vec<SourceFile> {
+    let file = |name: &str, text: &str| SourceFile { name: name.to_owned(), text: text.to_owned() };
+    match egress {
+        Egress::Direct | Egress::Ssh => Vec::new(),
+        Egress::VerifiedSsh => vec![file(
+            "ssh-tunnels.yaml",
+            "apiVersion: ravelin.dev/v1alpha1\nkind: SSHTunnelConfiguration\nhostKeys:\n  mode: KnownHosts\n  \
+             knownHostsFile: /etc/kubernetes/ssh/known_hosts\n",
+        )],
+        Egress::Konnectivity => vec![
+            file(
+                "egress-selector.yaml",
+                include_str!("../../samples/konnectivity/egress-selector-configuration.yaml"),
+            ),
+            file(
+                "konnectivity-agent.yaml",
+                include_str!("../../samples/konnectivity/konnectivity-agent.yaml"),
+            ),
+            file("konnectivity-rbac.yaml", include_str!("../../samples/konnectivity/konnectivity-rbac.yaml")),
+            file(
+                "konnectivity-server.yaml",
+                include_str!("../../samples/konnectivity/konnectivity-server.yaml"),
+            ),
+        ],
+        Egress::OpenKonnectivity => vec![
+            file(
+                "egress-selector.yaml",
+                include_str!("../../samples/konnectivity-open/egress-selector-configuration.yaml"),
+            ),
+            file(
+                "konnectivity-agent.yaml",
+                include_str!("../../samples/konnectivity-open/konnectivity-agent.yaml"),
+            ),
+            file(
+                "konnectivity-rbac.yaml",
+                include_str!("../../samples/konnectivity-open/konnectivity-rbac.yaml"),
+            ),
+            file(
+                "konnectivity-server.yaml",
+                include_str!("../../samples/konnectivity-open/konnectivity-server.yaml"),
+            ),
+        ],
+    }
 }
 
 /// Who may ask, and for what.

@@ -20,9 +20,13 @@ fn every_attacker_meets_in_the_samples_what_the_model_says() {
     let (rules, exercised) = (Rules::read(), Exercised::default());
     let mut wrong = Vec::new();
     for seed in 0..if crate::is_deep() { SEEDS.1 } else { SEEDS.0 } {
-        for sample in Sample::ALL {
-            // Behind tunnels a rogue node's own tunnel counts as the path's: there exposure says less.
-            let segments = if sample == Sample::LegacySshTunnels { &SEGMENTS[..1] } else { &SEGMENTS[..] };
+        for sample in Sample::ALL.into_iter().chain([Sample::Konnectivity, Sample::KonnectivityOpen]) {
+            let segments = match sample {
+                // Behind tunnels a rogue node's own tunnel counts as the path's: there exposure says less.
+                Sample::LegacySshTunnels => &SEGMENTS[..1],
+                Sample::Konnectivity | Sample::KonnectivityOpen => &[Untrusted::ALL, Untrusted::ACCESS][..],
+                _ => &SEGMENTS[..],
+            };
             let each =
                 ATTACKERS.iter().flat_map(|who| segments.iter().map(move |untrusted| (*who, *untrusted)));
             for (attacker, untrusted) in each {

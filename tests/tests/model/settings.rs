@@ -1,7 +1,7 @@
 //! What varies: every setting that the model knows, as an administrator would change it, one choice
 //! after the other. The first state of all is kubeadm's default.
 
-use ravelin_tests::model::{Facts, NodeClients, Serving, TokenSource};
+use ravelin_tests::model::{Facts, NodeClients, Serving, TokenSource, Tunnels};
 
 /// The cluster's CA.
 pub const CLUSTER_CA: &str = "/etc/kubernetes/pki/ca.crt";
@@ -106,7 +106,15 @@ pub const THEMES: &[(&str, &[Choice])] = &[
     ("readOnlyPort", &[("10255", |s| s.read_only = Some(10255)), ("0", |s| s.read_only = Some(0))]),
     ("enableServer", &[("off", |s| s.kubelet_listens = false)]),
     ("enableDebuggingHandlers", &[("off", |s| s.kubelet_debugging = false)]),
-    ("egress", &[("SSH tunnels", |s| s.tunnels = true)]),
+    (
+        "egress",
+        &[
+            ("SSH tunnels", |s| s.egress = Egress::Ssh),
+            ("SSH tunnels with known host keys", |s| s.egress = Egress::VerifiedSsh),
+            ("Konnectivity", |s| s.egress = Egress::Konnectivity),
+            ("Konnectivity that anybody may join", |s| s.egress = Egress::OpenKonnectivity),
+        ],
+    ),
     (
         "bootstrap",
         &[
@@ -166,6 +174,44 @@ pub enum FrontProxy {
     AnyClient,
 }
 
+/// How the apiserver reaches the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// No flag says it: straight.
+    Direct,
+    /// `--ssh-user`.
+    Ssh,
+    /// The same with an `SSHTunnelConfiguration` that names the hosts' keys.
+    VerifiedSsh,
+    /// An `EgressSelectorConfiguration` with Konnectivity, whose agents have tokens.
+    Konnectivity,
+    /// The same, and nobody asks agents for anything.
+    OpenKonnectivity,
+}
+
+impl Egress {
+    /// Is it by SSH?
+    pub fn is_ssh(self) -> bool {
+        matches!(self, Self::Ssh | Self::VerifiedSsh)
+    }
+
+    /// Is it by Konnectivity?
+    pub fn is_konnectivity(self) -> bool {
+        matches!(self, Self::Konnectivity | Self::OpenKonnectivity)
+    }
+
+    /// By default pods are reached through any node, and who is at the other end is believed.
+    fn tunnels(self) -> Option<Tunnels> {
+        match self {
+            Self::Direct => None,
+            Self::Ssh => Some(Tunnels { konnectivity: false, guarded: false, random: true }),
+            Self::VerifiedSsh => Some(Tunnels { konnectivity: false, guarded: true, random: false }),
+            Self::Konnectivity => Some(Tunnels { konnectivity: true, guarded: true, random: true }),
+            Self::OpenKonnectivity => Some(Tunnels { konnectivity: true, guarded: false, random: true }),
+        }
+    }
+}
+
 /// The apiserver's plain port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insecure {
@@ -208,7 +254,7 @@ pub struct Settings {
     pub read_only: Option<u16>,
     pub kubelet_listens: bool,
     pub kubelet_debugging: bool,
-    pub tunnels: bool,
+    pub egress: Egress,
     pub bootstrap: Bootstrap,
     pub bootstrap_stays: bool,
     pub insecure: Insecure,
@@ -249,7 +295,7 @@ impl Settings {
             read_only: None,
             kubelet_listens: true,
             kubelet_debugging: true,
-            tunnels: false,
+            egress: Egress::Direct,
             bootstrap: Bootstrap::Token,
             bootstrap_stays: false,
             insecure: Insecure::Default,
@@ -271,14 +317,21 @@ impl Settings {
 
     /// Moves to a version in which all of it exists.
     fn settle(mut self) -> Self {
-        if self.tunnels {
+        if self.insecure == Insecure::Everywhere && self.egress.is_konnectivity() {
+            // Konnectivity came when that port was about to go.
+            self.egress = Egress::Direct;
+        }
+        if self.egress.is_ssh() {
             self.version = self.version.min(21);
+        }
+        if self.egress.is_konnectivity() {
+            self.version = self.version.max(29);
         }
         if self.insecure == Insecure::Everywhere {
             self.version = self.version.min(19);
         }
         // What came later than the tunnels, and than that port, gives way to them.
-        let is_old = self.tunnels || self.insecure == Insecure::Everywhere;
+        let is_old = self.egress.is_ssh() || self.insecure == Insecure::Everywhere;
         self.authorization_file &= self.authorization.is_some() && !is_old;
         self.anonymous_file = self.anonymous_file.filter(|_| !is_old);
         self.external_ips_denied &= !is_old || self.version >= 21;
@@ -300,7 +353,7 @@ impl Settings {
         }
         // It needs an authority, and what only older versions have takes precedence.
         self.kubelet_cn &=
-            self.kubelet_ca.is_some() && !self.tunnels && self.insecure != Insecure::Everywhere;
+            self.kubelet_ca.is_some() && !self.egress.is_ssh() && self.insecure != Insecure::Everywhere;
         if self.kubelet_cn {
             self.version = 37;
         }
@@ -341,7 +394,7 @@ impl Settings {
             kubelet_ca: self.kubelet_ca.map(str::to_owned),
             kubelet_cn: self.kubelet_cn,
             kubelet_client: self.kubelet_client,
-            tunnels: self.tunnels,
+            tunnels: self.egress.tunnels(),
             node_clients: match self.bootstrap {
                 Bootstrap::None => NodeClients::Given,
                 Bootstrap::Unknown => {
@@ -370,7 +423,8 @@ impl Settings {
                 Some(port) => Some(port).filter(|port| *port != 0),
             },
             proxy_token: self.proxy_token,
-            open_component_ports: self.version < 23,
+            // Konnectivity's server shows its metrics where it says how it is.
+            open_component_ports: self.version < 23 || self.egress.is_konnectivity(),
             guarded_component_ports: self.components_everywhere,
         }
     }
