@@ -1,6 +1,7 @@
 //! What ravelin writes, in the hands of real programs.
 
 mod components;
+mod konnectivity;
 #[cfg(feature = "kube-client")]
 mod kube_client;
 mod kubectl;
