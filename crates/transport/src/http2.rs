@@ -4,6 +4,7 @@
 //! up. hyper asks for tasks of its own: they are the host's, and end with the value that stands for
 //! the connection. What is in the bodies is for the crates above.
 
+mod authority;
 mod client;
 mod executor;
 mod server;

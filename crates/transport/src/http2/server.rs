@@ -1,5 +1,6 @@
 //! An HTTP/2 server, with or without TLS.
 
+use super::authority::Readable;
 use super::executor::HostExecutor;
 use super::{
     CONNECTION_WINDOW_BYTES, MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_SEND_BUFFER_BYTES, MAX_STREAMS,
@@ -12,7 +13,7 @@ use crate::{BoxError, Handler, PeerInfo, TlsServer};
 use http_body_util::BodyExt;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
-use ravelin_host::{Connection, HostRef, Listener, Task, field};
+use ravelin_host::{Connection, Endpoint, HostRef, Listener, Task, field};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,7 @@ impl Served {
             tls: self.tls.is_some(),
         };
         let stream = match &self.tls {
+            None if matches!(connection.local, Endpoint::Unix(_)) => Readable::boxed(connection.stream),
             None => connection.stream,
             Some(tls) => match tls.accept(&self.host, connection).await {
                 Ok(secured) => {
