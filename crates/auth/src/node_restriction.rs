@@ -203,7 +203,8 @@ fn admit_node(node: &str, write: &Write<'_>, version: (u32, u32)) -> Result<(), 
 /// Ravelin's own rule: what was recorded of a node's SSH host key is the tunneler's to write. Who has no
 /// more than a node's kubelet credential cannot put another key in the place of the host's.
 fn changes_host_key(new: &Value, old: Option<&Value>) -> bool {
-    let recorded = |node: &Value| object::annotations(node).get(SSH_HOST_KEY_ANNOTATION).map(|k| (*k).to_owned());
+    let recorded =
+        |node: &Value| object::annotations(node).get(SSH_HOST_KEY_ANNOTATION).map(|k| (*k).to_owned());
     recorded(new) != old.and_then(recorded)
 }
 

@@ -6,6 +6,7 @@ mod installers;
 mod konnectivity;
 mod properties;
 mod samples;
+mod ssh_tunnels;
 
 use crate::{ClusterConfig, ConfigError, SourceFile};
 
@@ -43,6 +44,10 @@ fn kubeadm_verified() -> [SourceFile; 5] {
 
 fn legacy() -> [SourceFile; 2] {
     sample!("legacy-ssh-tunnels", "kube-apiserver.service", "kubelet.service")
+}
+
+fn pinned() -> [SourceFile; 3] {
+    sample!("pinned-ssh-tunnels", "kube-apiserver.service", "kubelet.service", "ssh-tunnels.yaml")
 }
 
 /// Reads files that must be right.

@@ -1,9 +1,14 @@
 //! The way out to kubelets, pods and services.
 
 use super::stage::{As, Backend, Issuer, NODE, Stage, read};
-use ravelin_host::{Endpoint, Flaw, Flaws};
+use async_trait::async_trait;
+use ravelin_host::{BoxedStream, Endpoint, Flaw, Flaws};
 use ravelin_transport::body;
+use ravelin_transport::egress::{Destination, Egress, EgressError, HealthCheck};
+use ravelin_transport::metrics::{Family, Kind};
 use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -118,7 +123,7 @@ async fn the_callers_credential_never_reaches_a_proxied_server() {
     let _kubelet =
         backend.start(stage.network.host("n1", NODE), 10250, Some(stage.issuer.server(NODE))).await;
     let host = stage.network.host("p1", POD);
-    let _http = backend.start(std::sync::Arc::clone(&host), 80, None).await;
+    let _http = backend.start(Arc::clone(&host), 80, None).await;
     let _https = backend.start(host, 443, Some(Issuer::new(&stage.network).server(NODE))).await;
     let pods = "/api/v1/namespaces/default/pods";
     let bob = As::Token("stat1c".to_owned());
@@ -160,7 +165,7 @@ async fn the_server_dials_the_addresses_that_status_says_now() {
     let identity = stage.issuer.server(elsewhere.into());
     let host = stage.network.host("elsewhere", elsewhere);
     let there = Backend::default();
-    let _kubelet = there.start(std::sync::Arc::clone(&host), 10250, Some(identity)).await;
+    let _kubelet = there.start(Arc::clone(&host), 10250, Some(identity)).await;
     let _web = there.start(host, 80, None).await;
     let reference = json!({"kind": "Pod", "namespace": "default", "name": "p1"});
     let slice = json!({"metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
@@ -262,4 +267,99 @@ async fn bad_requests_for_logs_and_proxies_are_told_in_kubernetes_words() {
         let (code, message) = stage.refused(&admin, &request, None).await;
         assert_eq!((code, message.as_str()), expected, "{request}");
     }
+}
+
+/// A way into the cluster that leads nowhere, and says how it is.
+#[derive(Default)]
+struct Ailing {
+    asked: Mutex<Vec<Destination>>,
+}
+
+#[async_trait]
+impl Egress for Ailing {
+    async fn dial(&self, _to: SocketAddr, what: &Destination) -> Result<BoxedStream, EgressError> {
+        self.asked.lock().unwrap().push(what.clone());
+        Err(EgressError::Unavailable("no tunnel".to_owned()))
+    }
+
+    fn name(&self) -> &str {
+        "ailing"
+    }
+
+    fn health(&self) -> Vec<HealthCheck> {
+        let late = Err("Tunnel sync is taking to long: 611".to_owned());
+        vec![HealthCheck { name: "SSH Tunnel Check", outcome: late }]
+    }
+
+    fn metrics(&self) -> Vec<Family> {
+        vec![Family::single("ssh_tunnel_open_count", Kind::Counter, "Attempts.", 3.0)]
+    }
+}
+
+#[tokio::test]
+async fn the_health_of_the_way_into_the_cluster_is_the_apiservers() {
+    let stage = Stage::configured(Flaws::none(), |config| config.egress = Arc::new(Ailing::default())).await;
+    let why = "internal server error: Tunnel sync is taking to long: 611\n";
+    let without = "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]SSH Tunnel Check excluded: ok\nlivez check passed\n";
+    let report = |root: &str| {
+        format!(
+            "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]SSH Tunnel Check failed: reason withheld\n{root} check failed\n"
+        )
+    };
+    for (path, expected) in [
+        ("/healthz", (500, report("healthz"))),
+        ("/livez", (500, report("livez"))),
+        ("/healthz/ping", (200, "ok".to_owned())),
+        ("/healthz/SSH%20Tunnel%20Check", (500, why.to_owned())),
+        ("/livez/SSH%20Tunnel%20Check", (500, why.to_owned())),
+        ("/livez?verbose&exclude=SSH+Tunnel+Check", (200, without.to_owned())),
+        ("/healthz/other", (404, "404 page not found\n".to_owned())),
+    ] {
+        assert_eq!(stage.ask_raw(&stage.admin(), &format!("GET {path}"), None).await, expected, "{path}");
+    }
+    let (code, text) = stage.ask_raw(&stage.admin(), "GET /metrics", None).await;
+    let expected = "# HELP ssh_tunnel_open_count Attempts.\n# TYPE ssh_tunnel_open_count counter\nssh_tunnel_open_count 3\n";
+    assert_eq!((code, text.as_str()), (200, expected));
+    assert_eq!(stage.ask_raw(&As::Nobody, "GET /metrics", None).await.0, 403, "not for everybody");
+}
+
+#[tokio::test]
+async fn the_way_into_the_cluster_is_told_the_node_of_a_pod() {
+    let ailing = Arc::new(Ailing::default());
+    let egress = Arc::clone(&ailing);
+    let stage = Stage::configured(Flaws::none(), |config| config.egress = egress).await;
+    stage.given_pod("10.1.0.1");
+    stage.ask_raw(&stage.admin(), "GET /api/v1/namespaces/default/pods/p1/proxy/x", None).await;
+    let pod = Destination::Pod {
+        namespace: "default".to_owned(),
+        name: "p1".to_owned(),
+        node: Some("n1".to_owned()),
+    };
+    assert_eq!(*ailing.asked.lock().unwrap(), [pod]);
+}
+
+/// Two who record a node's host key at once: the second is told that there is one.
+#[tokio::test]
+async fn of_two_who_annotate_a_node_at_once_one_is_first() {
+    let stage = Stage::new().await;
+    stage.given_pod("10.1.0.1");
+    let node = "/api/v1/nodes/n1";
+    let (_, present) = stage.ask_raw(&stage.admin(), &format!("GET {node}"), None).await;
+    let present: serde_json::Value = serde_json::from_str(&present).unwrap();
+    let record = |key: &str| {
+        json!({ "metadata": {
+            "uid": present["metadata"]["uid"], "resourceVersion": present["metadata"]["resourceVersion"],
+            "annotations": { "ravelin.dev/ssh-host-key": key },
+        }})
+    };
+    let patch = |key: &str| {
+        let request = http::Request::builder().method("PATCH").uri(node);
+        let request = request.header("content-type", "application/merge-patch+json");
+        request.body(body::full(record(key).to_string())).unwrap()
+    };
+    let admin = stage.admin();
+    assert_eq!(stage.send(&admin, patch("first")).await.status(), 200);
+    assert_eq!(stage.send(&admin, patch("second")).await.status(), 409);
+    let (_, kept) = stage.ask_raw(&admin, &format!("GET {node}"), None).await;
+    assert!(kept.contains("first") && !kept.contains("second"), "{kept}");
 }

@@ -123,6 +123,26 @@ fn a_node_may_change_only_itself_and_only_its_own_labels() {
     );
 }
 
+/// Who has a node's kubelet credential and not its SSH host key must not put another key in its place.
+#[test]
+fn a_nodes_recorded_host_key_is_not_the_nodes_to_write() {
+    let recorded =
+        |key: &str| node_with(json!({ "metadata": { "annotations": { "ravelin.dev/ssh-host-key": key } } }));
+    let (none, own, other) = (node_with(json!({})), recorded("ssh-ed25519 A"), recorded("ssh-ed25519 B"));
+    let modified = "nodes \"n1\" is forbidden: node \"n1\" is not allowed to modify the annotation ravelin.dev/ssh-host-key";
+    for (new, old) in [(&own, &none), (&other, &own), (&none, &own)] {
+        for part in ["nodes", "nodes/status"] {
+            let refused = refusal(&format!("update :{part} - n1"), Some(new), Some(old));
+            assert_eq!(refused.as_deref(), Some(modified), "{part}");
+        }
+    }
+    assert_eq!(refusal("update :nodes - n1", Some(&own), Some(&own)), None, "leaving it is no change");
+    assert_eq!(
+        refusal("create :nodes - -", Some(&own), None).unwrap(),
+        "nodes \"n1\" is forbidden: node \"n1\" is not allowed to set the annotation ravelin.dev/ssh-host-key"
+    );
+}
+
 #[test]
 fn a_node_may_touch_only_its_own_pods() {
     let (mine, theirs) = (pod_on("n1"), pod_on("n2"));

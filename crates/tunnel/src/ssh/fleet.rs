@@ -189,6 +189,7 @@ impl Fleet {
         let mut nodes = lock(&self.nodes);
         if let Some(node) = nodes.get_mut(name) {
             node.session = None;
+            node.failure = Some(SessionError::Lost(name.to_owned()));
         }
         self.count(&nodes);
     }

@@ -1,17 +1,21 @@
 //! Is there still a node behind each tunnel? Asked once a minute, spread over the minute.
 //!
 //! As Kubernetes' tunneler does (`pkg/master/tunneler/ssh.go`), a probe asks the kubelet for its
-//! health through the tunnel, and any answer will do. Where no port is known to ask at, the SSH
-//! server itself is asked.
+//! health through the tunnel, and any answer will do: at the read-only port, and where nobody listens
+//! there, at the healthz port. Where neither is open, the SSH server itself is asked: a new tunnel
+//! would find the same.
 
 use super::fleet::Fleet;
 use super::session::Session;
 use ravelin_host::{HostRef, Task, field};
+use ravelin_transport::egress::EgressError;
 use ravelin_transport::{HttpConnection, body};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
+/// The kubelet's healthz port (`--healthz-port`), which listens on the node's loopback.
+const HEALTHZ_PORT: u16 = 10248;
 /// How often each tunnel is probed, as in Kubernetes.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How often to look for tunnels where there are none.
@@ -45,10 +49,12 @@ pub(super) async fn probe_all(fleet: Weak<Fleet>) {
 /// Ends a session whose node does not answer; whoever keeps it opens another.
 async fn probe(host: HostRef, node: String, session: Arc<Session>, port: Option<u16>) {
     let asked = async {
-        match port {
-            Some(port) => ask(&host, &session, port).await,
-            None => session.ping().await.map_err(|error| error.to_string()),
+        for port in port.into_iter().flat_map(|port| [port, HEALTHZ_PORT]) {
+            if let Some(answered) = ask(&host, &session, port).await {
+                return answered;
+            }
         }
+        session.ping().await.map_err(|error| error.to_string())
     };
     let answered = timeout(DEADLINE, asked).await.unwrap_or_else(|_| Err("timed out".to_owned()));
     if let Err(reason) = answered
@@ -59,12 +65,16 @@ async fn probe(host: HostRef, node: String, session: Arc<Session>, port: Option<
     }
 }
 
-/// `GET http://127.0.0.1:PORT/healthz` through the tunnel: any answer is one.
-async fn ask(host: &HostRef, session: &Session, port: u16) -> Result<(), String> {
-    let stream = session.dial("127.0.0.1", port).await.map_err(|error| error.to_string())?;
+/// `GET http://127.0.0.1:PORT/healthz` through the tunnel: any answer is one. `None` where the node's SSH
+/// server says that it leads nowhere.
+async fn ask(host: &HostRef, session: &Session, port: u16) -> Option<Result<(), String>> {
+    let stream = match session.dial("127.0.0.1", port).await {
+        Ok(stream) => stream,
+        Err(EgressError::Refused(_)) => return None,
+        Err(error) => return Some(Err(error.to_string())),
+    };
     let request = http::Request::get("/healthz").header("host", format!("127.0.0.1:{port}"));
-    let request = request.header("connection", "close").body(body::empty());
-    let request = request.map_err(|error| error.to_string())?;
-    let mut connection = HttpConnection::open(host, stream).await.map_err(|error| error.to_string())?;
-    connection.send(request).await.map(drop).map_err(|error| error.to_string())
+    let request = request.header("connection", "close").body(body::empty()).expect("it is whole");
+    let exchange = async { HttpConnection::open(host, stream).await?.send(request).await };
+    Some(exchange.await.map(drop).map_err(|error| error.to_string()))
 }

@@ -42,6 +42,9 @@ pub enum SessionError {
         /// The error.
         reason: String,
     },
+    /// It was open, and ended.
+    #[error("the connection to {0} was lost a moment ago, and is not open again yet")]
+    Lost(String),
     /// The handshake did not end in time.
     #[error("the SSH handshake with {0} timed out")]
     Timeout(String),

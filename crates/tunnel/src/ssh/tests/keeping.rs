@@ -198,6 +198,17 @@ async fn a_tunnel_to_a_node_that_does_not_answer_is_opened_anew() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_kubelet_has_no_open_port_keeps_its_tunnel() {
+    let cluster = Cluster::new(1).await;
+    let tunneler = probing(&cluster, Some(10255));
+    tunneler.wait_ready(1, DEADLINE).await.unwrap();
+    let mut stream = echo_through(&tunneler, 1).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    stream.write_all(b"still here\n").await.unwrap();
+    assert_eq!(line(&mut stream).await, "still here");
+}
+
 fn sample(tunneler: &SshTunneler, name: &str) -> f64 {
     let families = tunneler.metrics();
     families.iter().find(|family| family.name == name).unwrap().samples[0].value
