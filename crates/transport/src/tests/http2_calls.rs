@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
-use ravelin_host::{Flaws, Task};
+use ravelin_host::{Endpoint, Flaws, Task};
 use ravelin_pki::Usage;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -170,4 +171,36 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
     let began = tokio::time::Instant::now();
     tokio::time::timeout(DEADLINE, sending).await.expect("it does not wait for ever").unwrap_err();
     assert!(began.elapsed() >= KEEPALIVE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sockets_path_as_authority_is_taken() {
+    let stage = Stage::new(Flaws::none());
+    let socket = Endpoint::Unix("/run/konnectivity.sock".to_owned());
+    let listener = stage.server.listen(&socket).await.unwrap();
+    let host = Arc::clone(&stage.server);
+    let _serving =
+        Http2Server { host, listener, tls: None, handler: Arc::new(Echo), keepalive: KEEPALIVE }.run();
+    let mut stream = stage.server.connect(&socket).await.unwrap().stream;
+    // As grpc-go: POST, http, a path, and the path of the socket, percent-encoded.
+    let name = b"%2Frun%2Fkonnectivity.sock";
+    let length = u8::try_from(name.len()).unwrap();
+    let block = [&[0x83, 0x86, 0x44, 5][..], b"/echo", &[0x41, length], name].concat();
+    let headers = [&[0, 0, u8::try_from(block.len()).unwrap(), 1, 0x5, 0, 0, 0, 1][..], &block].concat();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let sent = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers].concat();
+    for byte in sent {
+        stream.write_all(&[byte]).await.unwrap();
+    }
+    loop {
+        let mut head = [0; 9];
+        tokio::time::timeout(DEADLINE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        match head[3] {
+            1 => return assert_eq!(payload[0], 0x88, "status 200"),
+            3 | 7 => panic!("refused: {head:?} {payload:?}"),
+            _ => {}
+        }
+    }
 }
