@@ -5,7 +5,6 @@ use super::rig::{Kubectl, Up, finished, kubectls};
 use crate::commands::ravelin;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -209,7 +208,8 @@ fn ports_are_reached_by_forwarding_and_by_the_pods_address() {
     said.read_line(&mut line).unwrap();
     let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
     let port: u16 = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line}"));
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    #[allow(clippy::disallowed_types, reason = "a client of a real port")]
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
