@@ -60,7 +60,7 @@ impl Programs for Fakes {
     fn folder(&self, name: &str) -> io::Result<String> {
         match name.contains("..") {
             true => Err(io::ErrorKind::InvalidInput.into()),
-            false => Ok(format!("/root/{name}")),
+            false => Ok(format!("/folder/{name}")),
         }
     }
 
@@ -215,11 +215,11 @@ async fn a_container_is_its_command_in_a_folder_of_its_own() {
     assert_eq!(stage.ended().await, 0);
     let program = stage.programs.started.lock().unwrap()[0].clone();
     assert_eq!(program.argv, ["echo", "red", "$(COLOUR)"]);
-    assert_eq!(program.directory, "/root/pods/u/c//app");
+    assert_eq!(program.directory, "/folder/pods/u/c//app");
     let has = |name: &str| program.env.get(name).map(String::as_str);
     assert_eq!(
         (has("SERVICE"), has("HOSTNAME"), has("HOME")),
-        (Some("10.96.0.1"), Some("web"), Some("/root/pods/u/c"))
+        (Some("10.96.0.1"), Some("web"), Some("/folder/pods/u/c"))
     );
     assert_eq!(has("RAVELIN_POD_ADDRESS"), Some("127.244.1.2"));
     assert!(!program.stdin && !program.terminal);
