@@ -3,12 +3,14 @@
 use super::far::Far;
 use super::free_port;
 use crate::openssh::{Sshd, program, user};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// How long `ssh` may take until it forwards.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,7 +61,7 @@ impl OpenSsh {
             ports.insert(port, local);
         }
         command.arg(format!("{}@127.0.0.1", user()));
-        let client = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let client = command.arg("-v").stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut openssh = Self { client, _server: server, ports };
         openssh.wait()?;
         Ok(Some(openssh))
@@ -70,18 +72,19 @@ impl OpenSsh {
         self.ports.get(&port).copied().unwrap_or(port)
     }
 
-    #[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "another process is waited for")]
+    /// Waits until it says that it forwards.
     fn wait(&mut self) -> Result<()> {
-        let first = *self.ports.values().next().context("a port is forwarded")?;
-        let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", first)).is_err() {
-            if let Some(status) = self.client.try_wait()? {
-                bail!("ssh ended: {status}");
+        let messages = self.client.stderr.take().context("it is piped")?;
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(messages).lines().map_while(Result::ok) {
+                if line.contains("Entering interactive session") {
+                    // Nobody waits for it twice.
+                    let _ = tell.send(());
+                }
             }
-            ensure!(began.elapsed() < PATIENCE, "ssh does not forward");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        });
+        told.recv_timeout(PATIENCE).context("ssh does not forward")
     }
 }
 

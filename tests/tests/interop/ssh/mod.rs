@@ -21,6 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long who is late reads nothing.
+const LATE: Duration = Duration::from_secs(2);
 
 /// A program of OpenSSH. Under `CI` it must be there.
 ///
@@ -132,14 +134,15 @@ async fn echo(mut stream: BoxedStream) -> std::io::Result<()> {
     }
 }
 
-/// An echo on a port of 127.0.0.1; it is over with the runtime.
-async fn serve_echo(host: &HostRef, port: u16) -> u16 {
-    let listener = host.listen(&Endpoint::tcp(Ipv4Addr::LOCALHOST, port)).await.expect("the port is free");
+/// An echo on a free port of 127.0.0.1 that begins to read after a pause; it is over with the runtime.
+async fn serve_echo(host: &HostRef, pause: Duration) -> u16 {
+    let listener = host.listen(&Endpoint::tcp(Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
     let port = listener.local().socket_addr().expect("it is TCP").port();
     let spawner = HostRef::clone(host);
     let accept = async move {
         while let Ok(connection) = listener.accept().await {
             let answer = async move {
+                tokio::time::sleep(pause).await;
                 // Who hangs up early shows at its own end.
                 let _ = echo(connection.stream).await;
             };
@@ -157,6 +160,8 @@ struct Node {
     /// Where its SSH server is.
     port: u16,
     kubelet: u16,
+    /// Its kubelet's, too, but slow to read.
+    late: u16,
     other: u16,
     end: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -188,18 +193,20 @@ impl Node {
                 let host = host(&path);
                 // The folder is the node's, and goes with it.
                 std::mem::forget(path);
-                let (kubelet, other) = (serve_echo(&host, 0).await, serve_echo(&host, 0).await);
+                let kubelet = serve_echo(&host, Duration::ZERO).await;
+                let late = serve_echo(&host, LATE).await;
+                let other = serve_echo(&host, Duration::ZERO).await;
                 if let Forwarding::To(targets) = &mut config.forwarding {
-                    targets.kubelet_ports.push(kubelet);
+                    targets.kubelet_ports.extend([kubelet, late]);
                 }
                 let server = SshNodeServer::start(host, config).await.expect("the port is free");
-                tell.send((kubelet, other)).expect("it is waited for");
+                tell.send((kubelet, late, other)).expect("it is waited for");
                 let _ = ended.await;
                 drop(server);
             });
         });
-        let (kubelet, other) = told.recv_timeout(PATIENCE).expect("the node starts");
-        Self { folder, port, kubelet, other, end: Some(end), thread: Some(thread) }
+        let (kubelet, late, other) = told.recv_timeout(PATIENCE).expect("the node starts");
+        Self { folder, port, kubelet, late, other, end: Some(end), thread: Some(thread) }
     }
 
     /// `ssh` to it, with the user's key and nothing of the surroundings.

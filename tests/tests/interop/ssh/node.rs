@@ -3,10 +3,10 @@
 use super::{Node, PATIENCE, errors, free_port, program};
 use crate::commands::sha256_of;
 use ravelin_tunnel::{Forwarding, NodeTargets, SshCertificate};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
-use std::time::Instant;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc;
 
 /// Bytes that do not repeat soon.
 fn bytes(count: usize) -> Vec<u8> {
@@ -32,6 +32,19 @@ fn ssh_w_carries_bytes_both_ways() {
     assert_eq!(sha256_of(&ran.stdout), sha256_of(&sent));
 }
 
+/// `ssh` is asked to pause, which it does not know: nothing is lost by that.
+#[test]
+fn a_target_that_is_late_gets_everything_from_ssh() {
+    if program("ssh").is_none() {
+        return;
+    }
+    let node = Node::start("late", |_, _| {});
+    let sent = bytes(8_000_000);
+    let ran = node.ran(&["-W", &Node::at(node.late)], &sent);
+    assert!(ran.status.success(), "{}", errors(&ran));
+    assert_eq!(sha256_of(&ran.stdout), sha256_of(&sent));
+}
+
 /// `ssh -N -L`, until it is dropped.
 struct Forwarder(Child);
 
@@ -43,20 +56,18 @@ impl Drop for Forwarder {
     }
 }
 
-#[allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a person's program at a forwarded port"
-)]
-fn connected(port: u16) -> TcpStream {
-    let began = Instant::now();
-    loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => return stream,
-            Err(error) if began.elapsed() > PATIENCE => panic!("{error}"),
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(20)),
+/// Waits until `ssh` says that it forwards.
+fn forwards(messages: ChildStderr) {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(messages).lines().map_while(Result::ok) {
+            if line.contains("Entering interactive session") {
+                // Nobody waits for it twice.
+                let _ = tell.send(());
+            }
         }
-    }
+    });
+    told.recv_timeout(PATIENCE).expect("ssh forwards");
 }
 
 #[test]
@@ -69,12 +80,15 @@ fn ssh_l_forwards_many_connections_at_once() {
     let local = free_port();
     let forward = format!("127.0.0.1:{local}:{}", Node::at(node.kubelet));
     let mut command = node.ssh(&["-N", "-L", &forward, "tunnel@127.0.0.1"]);
-    let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("ssh starts");
+    let mut child =
+        command.arg("-v").stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("ssh starts");
+    let messages = child.stderr.take().expect("it is piped");
     let _forwarder = Forwarder(child);
+    forwards(messages);
     let threads: Vec<_> = (0..40_u8)
         .map(|number| {
             std::thread::spawn(move || {
-                let mut stream = connected(local);
+                let mut stream = TcpStream::connect(("127.0.0.1", local)).expect("it is forwarded");
                 let sent = vec![number; 300_000];
                 let mut writer = stream.try_clone().expect("a socket can be held twice");
                 let copy = sent.clone();

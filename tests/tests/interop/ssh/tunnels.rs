@@ -1,6 +1,6 @@
 //! An apiserver's tunnels of ours and a real `sshd`.
 
-use super::{Folder, PATIENCE, free_port, new_key, program, serve_echo, this_computer};
+use super::{Folder, LATE, PATIENCE, free_port, new_key, program, serve_echo, this_computer};
 use crate::commands::sha256_of;
 use ravelin_apiserver::{Apiserver, ApiserverConfig, Running};
 use ravelin_client::{Client, ClientConfig, Credential};
@@ -44,7 +44,8 @@ impl Stage {
         let key = folder.key("user");
         folder.write("authorized_keys", &(key.public().to_openssh() + "\n"));
         folder.keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "host"]);
-        let (echo, prohibited) = (serve_echo(&host, 0).await, serve_echo(&host, 0).await);
+        let (echo, prohibited) =
+            (serve_echo(&host, Duration::ZERO).await, serve_echo(&host, Duration::ZERO).await);
         let closed = free_port();
         let permit = format!("PermitOpen 127.0.0.1:{echo} 127.0.0.1:{closed}\n");
         let (program, at) = (program("sshd")?, SocketAddr::new(LOCALHOST, free_port()));
@@ -166,6 +167,32 @@ fn sshd_opens_what_it_permits_and_nothing_else() {
         assert_eq!(prohibited.to_string(), "refused: ssh: rejected: administratively prohibited");
         let closed = dial(&tunnels, stage.closed).await.err().expect("nobody listens there");
         assert_eq!(closed.to_string(), "refused: ssh: rejected: connect failed");
+        echoed(dial(&tunnels, stage.echo).await.expect("the session goes on"), 1_000).await;
+    });
+}
+
+/// `sshd` is asked to pause, which it does not know: nothing is lost by that.
+#[test]
+fn a_reader_that_is_late_gets_everything_from_sshd() {
+    play(async {
+        let Some(stage) = Stage::new("late", |_| String::new()).await else { return };
+        let tunnels = stage.tunnels().await;
+        let stream = dial(&tunnels, stage.echo).await.expect("it is permitted");
+        let (mut read, mut write) = tokio::io::split(stream);
+        let sent: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_be_bytes).collect();
+        let writing = async {
+            write.write_all(&sent).await?;
+            write.shutdown().await
+        };
+        let mut heard = Vec::new();
+        let reading = async {
+            sleep(LATE).await;
+            read.read_to_end(&mut heard).await
+        };
+        let (wrote, came) = tokio::join!(biased; writing, reading);
+        wrote.expect("it is read");
+        came.expect("it ends well");
+        assert_eq!(sha256_of(&heard), sha256_of(&sent));
         echoed(dial(&tunnels, stage.echo).await.expect("the session goes on"), 1_000).await;
     });
 }

@@ -1,3 +1,5 @@
+//! Certificates that are taken, and those that are not.
+
 use super::*;
 
 fn key(byte: u8) -> SshKey {
