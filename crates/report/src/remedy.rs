@@ -72,6 +72,10 @@ const PROXY_NOTE: &str = "Kubernetes verifies no certificate when it passes requ
 const PLAIN_NOTE: &str = "the path is plain HTTP: nothing on it is encrypted or verified, and no setting changes \
                           that; keep such requests off untrusted networks";
 
+const AGENTS_NOTE: &str = "konnectivity-server takes anybody for an agent unless it is told whom to take \
+                           (--cluster-ca-cert, or --agent-namespace, --agent-service-account, --kubeconfig and \
+                           --authentication-audience), and any agent carries any node's traffic";
+
 /// The checks that stand between a tactic on a path, under an egress, and what it broke. Empty where
 /// none is known.
 pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Property]) -> Vec<Check> {
@@ -83,8 +87,12 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
     let mut found = Vec::new();
     let takes_place = TAKE_THE_PLACE.contains(&tactic);
     if takes_place && egress == "ssh" {
-        let note = "Kubernetes' SSH tunnels accept any host key, and no setting changes that";
+        let note = "Kubernetes' SSH tunnels accept any host key, and no setting of its own changes that: an \
+                    SSHTunnelConfiguration does";
         found.push(Check { name: "host key verification", settings: &[], note });
+    }
+    if takes_place && egress == "konnectivity" {
+        found.push(Check { name: "agent authentication", settings: &[], note: AGENTS_NOTE });
     }
     if path.ends_with("/http") && (takes_place || tactic == "capture") {
         found.push(Check { name: "encryption", settings: &[], note: PLAIN_NOTE });
@@ -93,6 +101,7 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
     let plain = |name| Check { name, settings: &[], note: "" };
     match tactic {
         "capture" => found.push(plain("encryption")),
+        "between-agent-and-server" => found.push(plain("tunnel server verification")),
         "replay-connection" => found.push(plain("fresh handshake")),
         "blind-injection" => found.push(plain("unpredictable sequence numbers")),
         "forged-token" => found.push(plain("token verification")),
@@ -116,7 +125,7 @@ pub(crate) fn checks((path, egress): (&str, &str), tactic: &str, broken: &[Prope
         let note = "Kubernetes follows no redirect to another host since 1.14 (CVE-2018-1002102)";
         found.push(Check { name: "no redirect is followed", settings: &[], note });
     }
-    if !takes_place || tactic == "relay" {
+    if !takes_place && tactic != "between-agent-and-server" || tactic == "relay" {
         found.extend(identity());
     }
     found

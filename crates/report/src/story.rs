@@ -82,8 +82,13 @@ impl Teller<'_> {
         if let Some(what) = words::path(&story.path) {
             self.hanging("The path      ", what, Ink::Plain);
         }
-        if story.egress == "ssh" {
-            self.hanging("              ", "It goes through SSH tunnels to the nodes.", Ink::Plain);
+        let tunnels = match story.egress.as_str() {
+            "ssh" => Some("It goes through SSH tunnels to the nodes."),
+            "konnectivity" => Some("It goes through Konnectivity: its server, and an agent on some node."),
+            _ => None,
+        };
+        if let Some(tunnels) = tunnels {
+            self.hanging("              ", tunnels, Ink::Plain);
         }
         let who = words::attacker(&story.attacker).unwrap_or("attacks.");
         self.hanging("The attacker  ", &format!("The {} {who}", story.attacker), Ink::Plain);

@@ -126,6 +126,9 @@ pub(crate) fn tactic(name: &str) -> Option<&'static str> {
         "front-proxy-headers" => {
             "adds the headers with which a front proxy says who the caller is, in the client's name"
         }
+        "between-agent-and-server" => {
+            "cuts Konnectivity's agents off, answers them in their server's place and passes on what they say"
+        }
         "ask-directly" => "asks the port itself for what is not its own, without and with what it holds",
         "take-credentials" => "asks the port for credentials, and uses what it was given",
         _ => return None,
