@@ -106,7 +106,7 @@ async fn every_address_of_a_node_is_tried_and_one_that_it_lost_is_left() {
     let tunneler = cluster.tunneler(pinned(1), UnknownNode::Fail);
     tunneler.wait_ready(1, DEADLINE).await.unwrap();
     let stream = echo_through(&tunneler, 1).await;
-    cluster.nodes.add("node-1", &[ip(2)]);
+    cluster.nodes.add("node-1", &[ip(250), ip(2)]);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(tunneler.open(), 0, "what is at its old address is not this node");
     let refused = refusal(tunneler.dial(SocketAddr::new(ip(1), 7), &node(1)).await);
@@ -191,7 +191,8 @@ async fn a_tunnel_to_a_node_that_does_not_answer_is_opened_anew() {
             continue;
         }
         assert!(asked.lock().unwrap().len() >= 2, "it was opened anew and probed again");
-        let lost = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await;
+        let lost = ended.expect("the stream ends").unwrap_err();
         assert_eq!(lost.to_string(), "the SSH tunnel to node-1 was lost");
         let opened = sample(&tunneler, "ssh_tunnel_open_count");
         assert!((2.0..=5.0).contains(&opened), "{opened} tunnels in 200 s");
