@@ -129,7 +129,7 @@ apiserver-to-kubelet/port-forward@konnectivity impostor      -       held       
 /// The same where anybody may be an agent.
 const KUBELETS_BEHIND_ANYBODY: &str = "
 apiserver-to-kubelet/logs@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
-apiserver-to-kubelet/logs@konnectivity impostor      -       broken          held             broken              held               held             held
+apiserver-to-kubelet/logs@konnectivity impostor      yes     broken          held             broken              held               held             held
 apiserver-to-kubelet/exec@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
 apiserver-to-kubelet/exec@konnectivity impostor      -       broken          held             broken              held               held             held
 apiserver-to-kubelet/attach@konnectivity eavesdropper  -       held            held             not_applicable      not_applicable     not_applicable   not_applicable
