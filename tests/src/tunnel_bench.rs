@@ -47,12 +47,12 @@ pub fn run(runs: usize) -> Result<()> {
     runtime.block_on(async {
         let mut ways = vec![Way::Direct(near(&folder.0))];
         match OpenSsh::start(&folder.0, &far)? {
-            Some(openssh) => ways.push(Way::OpenSsh(near(&folder.0), openssh)),
+            Some(openssh) => ways.push(Way::OpenSsh(near(&folder.0), Box::new(openssh))),
             None => println!("OpenSSH is not there: nothing to compare with"),
         }
         ways.push(Way::Ours(Ours::open(&near(&folder.0), &far).await?));
-        ways.push(Way::Tls(Tls::open(&folder.0).await?));
-        ways.push(Way::Konnectivity(Konnectivity::open(&folder.0).await?));
+        ways.push(Way::Tls(Box::new(Tls::open(&folder.0).await?)));
+        ways.push(Way::Konnectivity(Box::new(Konnectivity::open(&folder.0).await?)));
         measure(&ways, &far, runs).await
     })?;
     cold::opened()
@@ -86,10 +86,10 @@ async fn measure(ways: &[Way], far: &Far, runs: usize) -> Result<()> {
 /// A way to the far end's services.
 enum Way {
     Direct(HostRef),
-    OpenSsh(HostRef, OpenSsh),
+    OpenSsh(HostRef, Box<OpenSsh>),
     Ours(Ours),
-    Tls(Tls),
-    Konnectivity(Konnectivity),
+    Tls(Box<Tls>),
+    Konnectivity(Box<Konnectivity>),
 }
 
 impl Way {
