@@ -2,6 +2,7 @@
 //! of its own, and a kubectl whose logs and exec go through them.
 
 use super::components::{Component, Folder, TOKEN, apiserver_with, controller_manager, free_port, kubelet};
+use super::real::{Server, program};
 use super::rig::{finished, kubectls};
 use ravelin_pki::{Subject, Usage};
 use serde_json::json;
@@ -21,35 +22,45 @@ struct Ports {
 }
 
 impl Ports {
-    fn free() -> Self {
+    /// Those of one of this file's tests.
+    fn free(test: u16) -> Self {
         // The server's own validation refuses ephemeral ports, which free ones are.
-        let low = |number: u16| 20_000 + u16::try_from(std::process::id() % 2_000).unwrap_or(0) * 5 + number;
+        let process = u16::try_from(std::process::id() % 1_000).unwrap_or(0);
+        let low = |number: u16| 20_000 + process * 10 + test * 5 + number;
         Self { agents: low(0), server: [low(1), low(2)], agent: [low(3), low(4)] }
     }
 }
 
-fn server(folder: &Folder, ports: &Ports) -> Component {
+fn server_flags(ports: &Ports) -> String {
     let Ports { agents, server: [health, admin], .. } = ports;
-    let flags = format!(
-        "tunnel-server --uds-name tunnel.sock --server-port=0 --agent-bind-address 127.0.0.1 \
+    format!(
+        "--uds-name tunnel.sock --server-port=0 --agent-bind-address 127.0.0.1 \
          --agent-port {agents} --health-bind-address 127.0.0.1 --health-port {health} --admin-port {admin} \
          --cluster-cert tunnels.crt --cluster-key tunnels.key --kubeconfig tunnels.conf \
          --agent-namespace kube-system --agent-service-account konnectivity-agent \
          --authentication-audience {AUDIENCE}"
-    );
+    )
+}
+
+fn server(folder: &Folder, ports: &Ports) -> Component {
+    let flags = format!("tunnel-server {}", server_flags(ports));
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mut started = Component::start(&folder.path, &flags);
     started.says("tunnel server: apiservers at ");
     started
 }
 
-fn agent(folder: &Folder, ports: &Ports) -> Component {
+fn agent_flags(ports: &Ports) -> String {
     let Ports { agents, agent: [health, admin], .. } = ports;
-    let flags = format!(
-        "tunnel-agent --proxy-server-host 127.0.0.1 --proxy-server-port {agents} --ca-cert ca.crt \
+    format!(
+        "--proxy-server-host 127.0.0.1 --proxy-server-port {agents} --ca-cert ca.crt \
          --health-server-host 127.0.0.1 --health-server-port {health} --admin-server-port {admin} \
-         --service-account-token-path token --agent-identifiers ipv4=127.0.0.1 --verbose"
-    );
+         --service-account-token-path token --agent-identifiers ipv4=127.0.0.1"
+    )
+}
+
+fn agent(folder: &Folder, ports: &Ports) -> Component {
+    let flags = format!("tunnel-agent {} --verbose", agent_flags(ports));
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mut started = Component::start(&folder.path, &flags);
     started.says("tunnel agent: servers at ");
@@ -105,12 +116,9 @@ fn agents_account(folder: &Folder) {
     folder.write("token", String::from_utf8_lossy(&token.stdout).trim());
 }
 
-#[test]
-fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
-    if kubectls().is_empty() {
-        return;
-    }
-    let (folder, port, ports) = (Folder::new("konnectivity"), free_port(), Ports::free());
+/// An apiserver that reaches nodes through a tunnel only, a manager, and a kubelet with a pod.
+fn cluster(folder: &Folder) -> [Component; 3] {
+    let port = free_port();
     folder.issue("admin", (Subject::new("admin", &["system:masters"]), Usage::Client));
     folder.issue("tunnels", (Subject::new(AUDIENCE, &[]), Usage::Server));
     folder.issue("reviewer", (Subject::new(AUDIENCE, &[]), Usage::Client));
@@ -123,11 +131,11 @@ fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
         "address": "127.0.0.1", "port": free_port(), "authentication": {"x509": {"clientCAFile": "ca.crt"}},
     });
     folder.write("kubelet.json", &options.to_string());
-    selector(&folder);
+    selector(folder);
     let client = "--kubelet-client-certificate admin.crt --kubelet-client-key admin.key";
     let addresses = "--kubelet-preferred-address-types InternalIP";
     let more = format!("--egress-selector-config-file selector.json {client} {addresses}");
-    let _apiserver = apiserver_with(&folder, port, &more);
+    let apiserver = apiserver_with(folder, port, &more);
     for (name, role) in [
         ("join", "system:node-bootstrapper"),
         ("approve", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"),
@@ -135,8 +143,7 @@ fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
         let role = format!("--clusterrole={role}");
         folder.kubectl(&["create", "clusterrolebinding", name, &role, "--group=system:bootstrappers"], "");
     }
-    let _manager = controller_manager(&folder, free_port());
-    let _kubelet = kubelet(&folder);
+    let (manager, kubelet) = (controller_manager(folder, free_port()), kubelet(folder));
     folder.kubectl(&["wait", "--for=condition=Ready", "node/worker-1", "--timeout=30s"], "");
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"},
@@ -147,7 +154,16 @@ fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
     });
     folder.kubectl(&["create", "-f", "-"], &pod.to_string());
     folder.kubectl(&["wait", "--for=condition=Ready", "pod/one", "--timeout=30s"], "");
+    [apiserver, manager, kubelet]
+}
 
+#[test]
+fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
+    if kubectls().is_empty() {
+        return;
+    }
+    let (folder, ports) = (Folder::new("konnectivity"), Ports::free(0));
+    let _cluster = cluster(&folder);
     // Without a server, and then without an agent, nothing leads to the node.
     log_until(&folder, false, "tunnel.sock");
     agents_account(&folder);
@@ -168,4 +184,29 @@ fn kubectl_reaches_a_pod_through_a_tunnel_server_and_its_agent() {
     let mut refused = agent(&folder, &ports);
     refused.says("konnectivity.connect.failed");
     log_until(&folder, false, "No agent available");
+}
+
+/// The programs of kubernetes-sigs/apiserver-network-proxy, where they are on the path: each in the place
+/// of ours.
+#[test]
+fn the_original_server_and_agent_speak_with_ours() {
+    let (Some(original_server), Some(original_agent)) = (program("proxy-server"), program("proxy-agent"))
+    else {
+        return;
+    };
+    if kubectls().is_empty() {
+        return;
+    }
+    let (folder, ports) = (Folder::new("konnectivity-originals"), Ports::free(1));
+    let _cluster = cluster(&folder);
+    agents_account(&folder);
+    let ours = server(&folder, &ports);
+    let theirs = Server::start(&folder, &original_agent, &agent_flags(&ports));
+    assert_eq!(log_until(&folder, true, "hello"), "hello\n");
+    drop((ours, theirs));
+    log_until(&folder, false, "tunnel.sock");
+    let _theirs = Server::start(&folder, &original_server, &server_flags(&ports));
+    let mut ours = agent(&folder, &ports);
+    ours.says("connected to 1 server");
+    assert_eq!(log_until(&folder, true, "hello"), "hello\n");
 }

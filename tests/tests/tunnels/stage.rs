@@ -49,6 +49,9 @@ enum Tunnels {
     Konnectivity(KonnectivityServer, Arc<KonnectivityEgress>),
 }
 
+/// A node's end of the tunnels, and its servers.
+type Runs = (Box<dyn Any>, Task);
+
 /// The cluster.
 pub struct Stage {
     pub world: World,
@@ -61,7 +64,7 @@ pub struct Stage {
     keys: Vec<SshKey>,
     user: SshKey,
     /// What runs on each node.
-    running: RefCell<BTreeMap<usize, (Box<dyn Any>, Task)>>,
+    running: RefCell<BTreeMap<usize, Runs>>,
     _api: Running,
 }
 

@@ -4,6 +4,7 @@ use super::{Node, PATIENCE, errors, free_port, program};
 use crate::commands::sha256_of;
 use ravelin_tunnel::{Forwarding, NodeTargets, SshCertificate};
 use std::io::{BufRead, BufReader, Read, Write};
+#[allow(clippy::disallowed_types, reason = "what a real ssh forwards is reached as its user would")]
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc;
