@@ -284,7 +284,9 @@ mod tests {
         assert_eq!(Through::parse("ssh a"), Ok(Through::Ssh("a".into())));
         assert_eq!(Actor::parse("token t"), Ok(Actor::Kept("t".into())));
         assert_eq!(Seat::parse("pod a/b"), Ok(Seat::Pod("a".into(), "b".into())));
-        for wrong in ["", "kubelet", "pod a/b", "pod a 80", "pod a/b 0", "pod a/b/c 80", "etcd", "loopback a 0"] {
+        for wrong in
+            ["", "kubelet", "pod a/b", "pod a 80", "pod a/b 0", "pod a/b/c 80", "etcd", "loopback a 0"]
+        {
             assert!(Place::parse(wrong).is_err_and(|accepted| accepted.contains("kubelet NODE")), "{wrong}");
         }
         assert!(Actor::parse("root").is_err() && Seat::parse("pod x").is_err());
