@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest pause; a tunnel that lived longer than this is opened again at once.
-pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// The longest pause.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// A tunnel that lived for so long is opened again after the shortest pause: only one that is let in
+/// and cut off at once, again and again, is tried less and less often.
+pub(super) const STABLE: Duration = Duration::from_secs(10);
 
 /// Pauses that double, each between half and all of its length.
 ///

@@ -1,7 +1,7 @@
 //! The nodes and their sessions: one for each, opened in the background, opened again when lost,
 //! closed when its node goes.
 
-use super::backoff::{Backoff, MAX_BACKOFF};
+use super::backoff::{Backoff, STABLE};
 use super::health::Health;
 use super::nodes::{ListedNode, NodeSource};
 use super::policy::ExpectedNode;
@@ -217,7 +217,7 @@ async fn keep(fleet: Weak<Fleet>, host: HostRef, name: String) {
                 live(&session).await;
                 let Some(here) = fleet.upgrade() else { return };
                 here.lost(&name);
-                if since.elapsed() > MAX_BACKOFF {
+                if since.elapsed() > STABLE {
                     backoff.reset();
                 }
             }
