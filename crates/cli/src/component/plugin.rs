@@ -175,7 +175,7 @@ mod tests {
         let script = r#"
             test "$WHO" = me || exit 3
             case "$KUBERNETES_EXEC_INFO" in *'"server":"https://192.0.2.1"'*) ;; *) exit 4;; esac
-            echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1",
+            printf %s '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1",
                 "status":{"token":"abc\n","expirationTimestamp":"2030-01-01T00:00:00Z"}}'"#;
         let given = shell(script).run().await.map_err(|why| panic!("{why}")).unwrap();
         assert_eq!(given.token.as_deref(), Some("abc"));

@@ -145,7 +145,8 @@ async fn is_gone(pid: &str) -> bool {
 #[tokio::test]
 async fn a_terminal_has_a_size_and_interrupts() {
     let stage = stage("terminal");
-    let script = "stty size; read line; echo got $line; stty size; sleep 1000";
+    // A shell that waits for a program leaves an interrupt to that: none may run when it comes.
+    let script = "stty size; read line; echo got $line; stty size; echo ready; exec sleep 1000";
     let program = Program { stdin: true, terminal: true, ..stage.program(&["sh", "-c", script]) };
     let mut started = stage.0.start(&program).expect("it starts");
     let mut stdin = started.stdin.take().expect("a terminal has a keyboard");
@@ -154,7 +155,7 @@ async fn a_terminal_has_a_size_and_interrupts() {
     assert_eq!(shown, "0 0\r\n");
     started.running.resize(132, 43);
     stdin.write_all(b"hello\r").await.unwrap();
-    until(&mut started, &mut shown, "43 132\r\n").await;
+    until(&mut started, &mut shown, "ready\r\n").await;
     assert!(shown.contains("hello\r\ngot hello\r\n43 132\r\n"), "{shown:?}");
     stdin.write_all(&[3]).await.unwrap();
     assert_eq!(ended(&started).await, 130, "{shown:?}");
