@@ -29,6 +29,10 @@ const NAMED: Cluster = &[
     ("--enable-kubelet-cert-cn-validation", "true"),
 ];
 
+/// Tunnels that let in whom they know only.
+const KNOWN_HOSTS: Cluster = &[("egress", "SSH tunnels with known host keys")];
+const KONNECTIVITY: Cluster = &[("egress", "Konnectivity")];
+
 /// A flaw, and where it must show: a cluster, an attacker, a path, and a property that the model
 /// does not call broken.
 struct Planted(Flaw, Cluster, Attacker, Path, Property);
@@ -91,14 +95,13 @@ const PLANTED: &[Planted] = &[
     Planted(Flaw::ApiserverFollowsRedirects, KUBEADM, Impostor, Path::KubeletExec, RequestAuthentic),
     // What nobody can see can be guessed.
     Planted(Flaw::PredictableSequenceNumbers, KUBEADM, Outsider, Path::PodHttp, ResponseAuthentic),
+    // Tunnels.
+    Planted(Flaw::SshTrustsAnyHostKey, KNOWN_HOSTS, Impostor, Path::PodHttp, RequestSecret),
+    Planted(Flaw::KonnectivityTakesAnyAgent, KONNECTIVITY, Outsider, Path::PodHttp, RequestSecret),
 ];
 
 /// Flaws that no run of these paths can show, and why.
 const ELSEWHERE: &[(Flaw, &str)] = &[
-    (
-        Flaw::SshTrustsAnyHostKey,
-        "Kubernetes' tunneler never verified a host key; the crate `tunnel` tests one that does",
-    ),
     (
         Flaw::ApiserverIgnoresKubeletAddress,
         "a rogue node's former certificate fits the address anyway; the apiserver's own tests show it",
@@ -142,6 +145,21 @@ const ELSEWHERE: &[(Flaw, &str)] = &[
         Flaw::ApiserverProxiesToAnyAddress,
         "the loopback address is no path; its scenario and the apiserver's own tests show it",
     ),
+    (
+        Flaw::KonnectivityTakesAnyFrontend,
+        "a Unix socket, which no attacker reaches, is in front; its scenario and the tests of `tunnel` show it",
+    ),
+    (
+        Flaw::KonnectivityAgentTrustsAnyServer,
+        "whoever is taken for a server is sent no connection; the twins of `konnectivity` and the tests of \
+         `tunnel` show it",
+    ),
+    (
+        Flaw::KonnectivityEgressTrustsAnyServer,
+        "between the apiserver and its tunnel server there is no segment; the tests of `tunnel` show it",
+    ),
+    (Flaw::SshServersAreNotStrict, "Terrapin by itself takes no byte of a tunnel; its scenario shows it"),
+    (Flaw::SshPrefersCountedPackets, "it is no weakness by itself; Terrapin's scenario shows it"),
 ];
 
 #[test]

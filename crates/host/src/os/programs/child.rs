@@ -63,16 +63,15 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(UNKNOWN)
 }
 
+/// Asks the first program to end, as runc does; takes all of them away.
 fn kill(group: Pid, signal: Signal) {
-    let signal = match signal {
-        Signal::Terminate => system::Signal::TERM,
-        Signal::Kill => system::Signal::KILL,
+    // What has ended hears nothing.
+    let _ = match signal {
+        Signal::Terminate => system::kill_process(group, system::Signal::TERM),
+        // The launcher leads no group before it leads its session: then it is alone.
+        Signal::Kill => system::kill_process_group(group, system::Signal::KILL)
+            .or_else(|_| system::kill_process(group, system::Signal::KILL)),
     };
-    // The launcher leads no group before it leads its session: then it is alone.
-    if system::kill_process_group(group, signal).is_err() {
-        // What has ended hears nothing.
-        let _ = system::kill_process(group, signal);
-    }
 }
 
 impl Running for Child {
