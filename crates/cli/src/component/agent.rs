@@ -2,7 +2,7 @@
 
 use super::cannot_listen;
 use super::material::{anchors, identity};
-use super::tunnel::{Given, absolute, stopped};
+use super::tunnel::{Given, absolute, leases_at, stopped};
 use crate::console::Console;
 use crate::files::Refused;
 use crate::outcome::Status;
@@ -10,7 +10,7 @@ use ravelin_cluster::TunnelAgentParts;
 use ravelin_config::KonnectivityAgent as Options;
 use ravelin_host::HostRef;
 use ravelin_pki::ServerTrust;
-use ravelin_tunnel::konnectivity::KonnectivityAgent;
+use ravelin_tunnel::konnectivity::{KonnectivityAgent, LeaseCount};
 use std::time::Duration;
 
 /// The variable that names an agent where no flag does.
@@ -39,7 +39,9 @@ pub(super) async fn run(given: &Given<Options>, console: &mut Console<'_>) -> Re
         .map_err(|error| Refused::usage(format!("--agent-identifiers: {error}")))?;
     let server = format!("{}:{}", options.server_host, options.server_port);
     let (health, admin) = (options.health, options.admin);
-    let running = KonnectivityAgent::start(host, config)
+    let leases = leases_at(options.leases.as_ref(), options.kubeconfig.as_ref(), &host).await?;
+    let leases = leases.map(|at| LeaseCount { at, larger: options.larger_server_count });
+    let running = KonnectivityAgent::counting(host, config, leases)
         .await
         .map_err(|error| cannot_listen(&format!("{health} or {admin}"), &error))?;
     console.say(&format!("tunnel agent: servers at {server}, health at http://{health}"));

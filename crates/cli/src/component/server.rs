@@ -3,7 +3,7 @@
 use super::access::Access;
 use super::cannot_listen;
 use super::material::{anchors, identity};
-use super::tunnel::{Given, absolute, stopped};
+use super::tunnel::{Given, absolute, leases_at, stopped};
 use crate::console::Console;
 use crate::files::Refused;
 use crate::outcome::Status;
@@ -12,10 +12,14 @@ use ravelin_cluster::TunnelServerParts;
 use ravelin_config::{self as config, KonnectivityFrontend, KonnectivityServer as Options};
 use ravelin_host::HostRef;
 use ravelin_tunnel::konnectivity::{
-    AgentAuthentication, FrontendClients, FrontendListener, KonnectivityServer,
+    AgentAuthentication, FrontendClients, FrontendListener, KonnectivityServer, ServerLease,
 };
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
 
+/// How long it may take to give the server's lease back.
+const RELEASE: Duration = Duration::from_secs(2);
 /// The variable that names a server where no flag does.
 const ID_VARIABLE: &str = "PROXY_SERVER_ID";
 
@@ -29,8 +33,10 @@ pub(super) async fn run(given: &Given<Options>, console: &mut Console<'_>) -> Re
             "anybody who reaches the agents' port is an agent here (CVE-2026-16242): give --cluster-ca-cert, or the flags of tokens",
         );
     }
+    let (id, leases) =
+        (id(options, &host), leases_at(options.leases.as_ref(), options.kubeconfig.as_ref(), &host).await?);
     let parts = TunnelServerParts {
-        id: id(options, &host),
+        id: id.clone(),
         count: options.count,
         frontend: frontend(options)?,
         serving,
@@ -42,14 +48,19 @@ pub(super) async fn run(given: &Given<Options>, console: &mut Console<'_>) -> Re
     };
     let config = ravelin_cluster::tunnel_server(options, parts);
     let (agents, health) = (options.agents, options.health);
-    let running = KonnectivityServer::start(host, config).await.map_err(|error| {
+    let running = KonnectivityServer::start(host.clone(), config).await.map_err(|error| {
         cannot_listen(&format!("{frontend}, {agents}, {health} or {}", options.admin), &error)
     })?;
     console.say(&format!(
         "tunnel server: apiservers at {frontend}, agents at {agents}, health at http://{health}"
     ));
+    let lease = leases.map(|at| ServerLease::start(&host, &id, at));
     let signal = stopped().await?;
     drop(running);
+    if let Some(lease) = lease {
+        // One that cannot be given back ends by itself.
+        let _ = timeout(RELEASE, lease.release()).await;
+    }
     console.say(&format!("{signal}: stopped"));
     Ok(Status::Ran)
 }

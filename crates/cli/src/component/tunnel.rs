@@ -1,17 +1,23 @@
 //! `ravelin tunnel-server` and `ravelin tunnel-agent`: their flags, and what both have in common.
 
-use super::given::{manifest, pairs, split_own};
+use super::access::Access;
+use super::given::{manifest, split_own};
 use super::{agent, server};
 use crate::console::Console;
 use crate::files::{self, Refused};
 use crate::outcome::Status;
 use crate::up::stop::Stop;
 use clap::Args;
-use ravelin_config::{Component, ConfigError, KonnectivityAgent, KonnectivityServer, Provenance, SourceFile};
+use ravelin_client::Client;
+use ravelin_config::{
+    Component, ConfigError, FileName, KonnectivityAgent, KonnectivityServer, LeaseSettings, Provenance,
+    SourceFile,
+};
 use ravelin_host::HostRef;
 use ravelin_host::os::{Computer, computer};
+use ravelin_tunnel::konnectivity::LeasesAt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 macro_rules! about_tunnels {
     () => {
@@ -129,12 +135,6 @@ impl<T> Given<T> {
         }
         let unknown = provenance.unknown_effect.iter();
         remarks.extend(unknown.map(|found| format!("not acted on: {} ({})", found.key, found.why)));
-        // Flags of leases are read for whole clusters, which know how many servers they have.
-        let leases = ["enable-lease-controller", "count-server-leases"];
-        let counted = pairs(&theirs).into_iter().find(|(name, _)| leases.contains(&name.as_str()));
-        if let Some((flag, _)) = counted.filter(|(_, value)| value == "true") {
-            remarks.push(format!("not acted on: --{flag} (servers are counted by --server-count alone)"));
-        }
         Ok(Self { options, verbose, remarks })
     }
 
@@ -154,6 +154,20 @@ impl<T> Given<T> {
             observer: super::observer(self.verbose),
         })
     }
+}
+
+/// Where servers are counted by their leases, if they are.
+pub(super) async fn leases_at(
+    leases: Option<&LeaseSettings>,
+    kubeconfig: Option<&FileName>,
+    host: &HostRef,
+) -> Result<Option<LeasesAt>, Refused> {
+    let Some(LeaseSettings { namespace, label }) = leases.cloned() else { return Ok(None) };
+    let file = kubeconfig
+        .ok_or_else(|| Refused::usage("--kubeconfig is missing: at which apiserver are servers' leases?"))?;
+    let access = Access::load("--kubeconfig", Path::new(file.as_str())).await?;
+    let client = Client::new(host.clone(), access.client("--kubeconfig", host).await?);
+    Ok(Some(LeasesAt { client, namespace, label }))
 }
 
 /// Waits for a signal.
@@ -188,13 +202,6 @@ mod tests {
         assert_eq!(given.options.agents.port(), 8091);
         assert!(given.verbose);
         assert_eq!(given.remarks, ["without effect here: --xfr-channel-size"]);
-        let leases = format!("{flags} --enable-lease-controller");
-        let given = server(&leases).unwrap_or_else(|errors| panic!("{errors:?}"));
-        assert!(
-            given.remarks[1].starts_with("not acted on: --enable-lease-controller"),
-            "{:?}",
-            given.remarks
-        );
     }
 
     #[test]
