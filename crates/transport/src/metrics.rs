@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn families_are_written_as_prometheus_reads_them() {
         let mut took = Histogram::new(&[0.005, 1.0]);
-        [0.001, 0.5, 0.75, 3.0].into_iter().for_each(|seconds| took.observe(seconds));
+        [0.001953125, 0.5, 0.75, 3.0].into_iter().for_each(|seconds| took.observe(seconds));
         let families = [
             Family::single("opened_total", Kind::Counter, "How many.", 3.0),
             Family::new("open", Kind::Gauge, "By node.").with(vec![("node", "a\"b\\c\n".to_owned())], 1.5),
@@ -168,7 +168,7 @@ open{node="a\"b\\c\n"} 1.5
 took_seconds_bucket{protocol="grpc",le="0.005"} 1
 took_seconds_bucket{protocol="grpc",le="1"} 3
 took_seconds_bucket{protocol="grpc",le="+Inf"} 4
-took_seconds_sum{protocol="grpc"} 4.251
+took_seconds_sum{protocol="grpc"} 4.251953125
 took_seconds_count{protocol="grpc"} 4
 "#;
         assert_eq!(text(&families), expected);
